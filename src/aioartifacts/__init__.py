@@ -1,0 +1,1 @@
+"""Artifacts without blocking: save, load and list what pipeline steps leave behind."""

@@ -1,0 +1,172 @@
+"""The error tree: every failure that leaves the library is one of these.
+
+::
+
+    ArtifactError                       .path .operation
+    ├── InvalidPathError                also ValueError
+    ├── InvalidConfigError              also ValueError
+    ├── ArtifactNotFoundError           also FileNotFoundError
+    ├── ArtifactExistsError             also FileExistsError
+    ├── ConflictError
+    ├── IntegrityError                  .expected .actual
+    │   └── RecordError
+    ├── UntrustedArtifactError          .format
+    ├── MetadataError                   also ValueError
+    ├── MaterializerError
+    │   ├── EncodeError
+    │   ├── DecodeError
+    │   ├── UnknownFormatError
+    │   └── MissingDependencyError      also ImportError
+    └── StoreError
+        ├── TransientStoreError         .retry_after
+        └── PermissionDeniedError       also PermissionError
+
+A message says what happened, to which path, and what to do next. Every error pickles.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ArtifactError(Exception):
+    """Base of every error the library raises on purpose.
+
+    Attributes:
+        path: the artifact path or object key it is about, when there is one.
+        operation: the verb that failed (``"save"``, ``"load"``, …), when known.
+    """
+
+    def __init__(self, message: str, *, path: str | None = None, operation: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+        self.operation = operation
+
+    def __str__(self) -> str:
+        # OSError and ImportError, mixed in below, would print their own fields instead of the message.
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {**self.__dict__, "__notes__": list(getattr(self, "__notes__", ()))}
+        return (_rebuild, (type(self), state))
+
+
+def _rebuild(cls: type[ArtifactError], state: dict[str, Any]) -> ArtifactError:
+    error = cls.__new__(cls)
+    error.args = (state["message"],)
+    if not state["__notes__"]:
+        del state["__notes__"]
+    error.__dict__.update(state)
+    return error
+
+
+class InvalidPathError(ArtifactError, ValueError):
+    """The name is not a legal artifact path, or points outside the store."""
+
+
+class InvalidConfigError(ArtifactError, ValueError):
+    """A constructor argument, a bucket name or a URL cannot be used."""
+
+
+class ArtifactNotFoundError(ArtifactError, FileNotFoundError):
+    """No artifact has that path, or a part of it is gone."""
+
+
+class ArtifactExistsError(ArtifactError, FileExistsError):
+    """The artifact exists already and was not to be overwritten."""
+
+
+class ConflictError(ArtifactError):
+    """Somebody else replaced the artifact while this call was at work."""
+
+
+class IntegrityError(ArtifactError):
+    """What was read is not what was written.
+
+    Attributes:
+        expected: the size or digest that was recorded.
+        actual: the size or digest that was found.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        operation: str | None = None,
+        expected: object = None,
+        actual: object = None,
+    ) -> None:
+        super().__init__(message, path=path, operation=operation)
+        self.expected = expected
+        self.actual = actual
+
+
+class RecordError(IntegrityError):
+    """The record cannot be read, or was written by a newer version."""
+
+
+class UntrustedArtifactError(ArtifactError):
+    """Decoding the artifact can run code, and this store does not trust it.
+
+    Attributes:
+        format: the recorded format that was refused.
+    """
+
+    def __init__(
+        self, message: str, *, path: str | None = None, operation: str | None = None, format: str | None = None
+    ) -> None:
+        super().__init__(message, path=path, operation=operation)
+        self.format = format
+
+
+class MetadataError(ArtifactError, ValueError):
+    """User metadata does not survive a JSON round trip."""
+
+
+class MaterializerError(ArtifactError):
+    """Base of what can go wrong between an object and its parts."""
+
+
+class EncodeError(MaterializerError):
+    """The object could not be turned into parts."""
+
+
+class DecodeError(MaterializerError):
+    """The parts could not be turned back into an object."""
+
+
+class UnknownFormatError(MaterializerError):
+    """No registered materializer reads or writes that format."""
+
+
+class MissingDependencyError(MaterializerError, ImportError):
+    """A package that the format needs is not installed; the message carries the pip line."""
+
+
+class StoreError(ArtifactError):
+    """The back end failed."""
+
+
+class TransientStoreError(StoreError):
+    """The back end failed in a way that trying again may mend.
+
+    Attributes:
+        retry_after: seconds the back end asked us to wait, when it said so.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        operation: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, path=path, operation=operation)
+        self.retry_after = retry_after
+
+
+class PermissionDeniedError(StoreError, PermissionError):
+    """The back end refused access."""

@@ -1,0 +1,1 @@
+"""From objects to parts and back: one file per family of types."""

@@ -1,0 +1,1 @@
+"""The byte level: named byte strings on disk, in memory, in a bucket."""
