@@ -105,8 +105,8 @@ def _illegal_characters(path: str) -> str | None:
         return "it starts with a drive name"
     for character in path:
         category = unicodedata.category(character)
-        if category in ("Cc", "Cf", "Zl", "Zp", "Cn"):
-            return f"it contains {ascii(character)}, a control, format, separator or unassigned character"
+        if category in ("Cc", "Cf", "Zl", "Zp"):
+            return f"it contains {ascii(character)}, a control, format or separator character"
     return None
 
 
