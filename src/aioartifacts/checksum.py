@@ -1,0 +1,50 @@
+"""crc32c over anything: what Google Cloud Storage checks itself, and the fastest digest that notices every short burst error.
+
+The only place that knows the `crc32c` package. It takes any contiguous buffer, uses the processor's instruction where there is
+one, and lets go of the interpreter lock for large buffers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import crc32c as _crc32c
+
+from aioartifacts.types import MIB, Buffer
+
+
+def crc32c(data: Buffer, value: int = 0) -> int:
+    """crc32c (Castagnoli, RFC 3720 appendix B.4) of *data*, continued from *value*."""
+    return _crc32c.crc32c(data, value)
+
+
+def hex32(value: int) -> str:
+    """A 32-bit digest as eight hexadecimal digits."""
+    return f"{value:08x}"
+
+
+class Digest:
+    """Size, crc32c and, on request, sha256 of bytes as they pass."""
+
+    __slots__ = ("_sha256", "crc32c", "size")
+
+    def __init__(self, *, sha256: bool = False) -> None:
+        self.size = 0
+        self.crc32c = 0
+        self._sha256 = hashlib.sha256() if sha256 else None
+
+    def update(self, data: Buffer) -> None:
+        self.size += len(data)
+        self.crc32c = _crc32c.crc32c(data, self.crc32c)
+        if self._sha256 is not None:
+            self._sha256.update(data)
+
+    def update_all(self, data: memoryview) -> None:
+        """Like `update`, a megabyte at a time, so that a large buffer never holds up a cancellation."""
+        for start in range(0, len(data), MIB):
+            self.update(data[start : start + MIB])
+
+    @property
+    def sha256(self) -> str | None:
+        """Hexadecimal; None when it was not asked for."""
+        return None if self._sha256 is None else self._sha256.hexdigest()
