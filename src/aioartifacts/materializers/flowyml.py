@@ -6,7 +6,7 @@ What comes back is what FlowyML's own materializers return. CSV, its fallback, f
 from __future__ import annotations
 
 import pickle
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
 from aioartifacts.errors import DecodeError, UntrustedArtifactError
 from aioartifacts.legacy import NUMPY, PANDAS, PICKLE
@@ -33,7 +33,7 @@ class FlowyMLPickle(_ReadOnly):
         if not parts.trusted:
             raise UntrustedArtifactError("FlowyML saved it as a pickle, and decoding it can run code", format=self.format)
         with parts.open(parts.names[0]) as stream:
-            return pickle.load(stream)  # noqa: S301 - trusted, or we would not be here
+            return pickle.load(stream)
 
 
 class FlowyMLNumpy(_ReadOnly):
@@ -69,11 +69,8 @@ class FlowyMLPandas(_ReadOnly):
         if kind not in ("pandas_dataframe", "pandas_series"):
             raise DecodeError(f"FlowyML's metadata.json names neither a DataFrame nor a Series, but {kind!r}")
         with parts.open(parts.names[0]) as stream:
-            frame: Any
-            if parts.meta.get("format") == "csv":
-                frame = pd.read_csv(stream, index_col=0)
-            else:
-                frame = pd.read_parquet(stream, engine="pyarrow")
+            csv = parts.meta.get("format") == "csv"
+            frame = pd.read_csv(stream, index_col=0) if csv else pd.read_parquet(stream, engine="pyarrow")
         if kind == "pandas_dataframe":
             return frame
         # The column is named "0" or "None" when the Series had no name; the metadata knows better.
