@@ -6,7 +6,7 @@ What comes back is what FlowyML's own materializers return. CSV, its fallback, f
 from __future__ import annotations
 
 import pickle
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from aioartifacts.errors import DecodeError, UntrustedArtifactError
 from aioartifacts.legacy import NUMPY, PANDAS, PICKLE
@@ -74,5 +74,7 @@ class FlowyMLPandas(_ReadOnly):
         if kind == "pandas_dataframe":
             return frame
         # The column is named "0" or "None" when the Series had no name; the metadata knows better.
-        name = parts.meta.get("name", frame.columns[0])
-        return frame.iloc[:, 0].rename(tuple(name) if isinstance(name, list) else name)
+        name = parts.meta.get("name", "")
+        series: Any = frame.iloc[:, 0]
+        series.name = tuple(name) if isinstance(name, list) else name
+        return series
