@@ -1,0 +1,151 @@
+"""Imports go down only, plug-ins do not know each other, and a heavy library is known to one file."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from modules import Module, modules, ours
+
+LEVELS = {
+    "errors": 0, "types": 0, "keys": 0, "checksum": 0, "record": 0, "trust": 0, "legacy": 0,
+    "objects": 1, "objects.base": 1, "materializers": 1, "materializers.base": 1,
+    "protocol": 2,
+    "drivers": 3, "workers": 3, "transfer": 3,
+    "store": 4,
+    "portal": 5, "sync": 5,
+    "": 6, "testing": 6, "integrations": 6, "cli": 6, "__main__": 6,
+}  # fmt: skip
+PLUGINS = 2
+
+CORE_DEPENDENCIES = {
+    "msgspec": {0, 2},
+    "crc32c": {0},
+    "anyio": {3, 4, 5},
+    "aiofiles": {3},
+    "cloudpickle": {2},
+}
+"""Which levels may import what is always installed; `testing` may import anything."""
+
+FENCES = {
+    "numpy": {"materializers.numpy", "materializers.pandas", "materializers.flowyml"},
+    "pandas": {"materializers.pandas", "materializers.flowyml"},
+    "pyarrow": {"materializers.pandas"},
+    "ml_dtypes": {"materializers.numpy"},
+    "gcloud": {"objects.gcs"},
+    "aiohttp": {"objects.gcs"},
+}
+"""Families of files in which a library may be imported; private files of a family count as the family."""
+
+
+def level(name: str) -> int:
+    if name in LEVELS:
+        return LEVELS[name]
+    top = name.partition(".")[0]
+    return PLUGINS if top in ("objects", "materializers") else LEVELS[top]
+
+
+def family(name: str) -> str:
+    """``objects.gcs`` for ``objects.gcs.upload`` and for ``objects.gcs_upload``; other modules are their own family."""
+    package, _, rest = name.partition(".")
+    if package not in ("objects", "materializers") or not rest:
+        return name
+    return f"{package}.{rest.lstrip('_').partition('.')[0].partition('_')[0]}"
+
+
+def is_plugin(name: str) -> bool:
+    return name.startswith(("objects.", "materializers.")) and level(name) == PLUGINS
+
+
+def complaint(module: Module, target: str) -> str | None:
+    here, there = level(module.name), level(target)
+    if module.name == target or there == 6 == here:
+        return None
+    if is_plugin(module.name) and is_plugin(target):
+        return None if family(module.name) == family(target) else "plug-ins never import each other"
+    if there > here:
+        return f"level {here} imports level {there}"
+    if is_plugin(module.name) and target == "protocol":
+        return "plug-ins know the contracts only"
+    if is_plugin(target) and here in (2, 3):
+        return "steps and engine know no concrete plug-in"
+    return None
+
+
+@pytest.mark.parametrize("module", modules().values(), ids=lambda module: module.name or "__init__")
+def test_imports_go_down(module: Module) -> None:
+    wrong = [
+        f"{module.file.name}:{imported.line}: {imported.module}: {reason}"
+        for imported in module.imports
+        if not imported.typing_only
+        and (target := ours(imported.module)) is not None
+        and target in modules()
+        and (reason := complaint(module, target))
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("module", modules().values(), ids=lambda module: module.name or "__init__")
+def test_third_party_imports_stay_where_they_belong(module: Module) -> None:
+    if module.name.startswith(("testing", "integrations")):
+        return  # whoever imports one of these wants what it is for
+    wrong = [
+        f"{module.file.name}:{imported.line}: {imported.module}"
+        for imported in module.imports
+        if ours(imported.module) is None and not _allowed(module, imported.module.partition(".")[0])
+    ]
+    assert not wrong
+
+
+def _allowed(module: Module, library: str) -> bool:
+    if library in sys.stdlib_module_names:
+        return True
+    if library in CORE_DEPENDENCIES:
+        return level(module.name) in CORE_DEPENDENCIES[library]
+    return family(module.name) in FENCES.get(library, set())
+
+
+@pytest.mark.parametrize("name", ["", "store", "sync", "objects", "materializers", "protocol", "materializers.registry"])
+def test_plugins_are_imported_when_first_needed(name: str) -> None:
+    module = modules()[name]
+    eager = [
+        imported.module
+        for imported in module.imports
+        if imported.top_level
+        and not imported.typing_only
+        and (target := ours(imported.module)) is not None
+        and is_plugin(target)
+        and target not in ("materializers.registry", name)
+    ]
+    assert not eager
+
+
+def test_every_module_has_a_level() -> None:
+    unknown = [name for name in modules() if name.partition(".")[0] not in {key.partition(".")[0] for key in LEVELS}]
+    assert not unknown
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "allowed"),
+    [
+        ("keys", "errors", True),
+        ("errors", "objects.base", False),
+        ("objects.base", "protocol", False),
+        ("objects.local", "objects.base", True),
+        ("objects.local", "objects.local_paths", True),
+        ("objects.local", "objects.memory", False),
+        ("objects.local", "protocol", False),
+        ("objects.gcs.upload", "objects.gcs.errors", True),
+        ("materializers.pandas", "materializers.numpy", False),
+        ("materializers.pandas", "store", False),
+        ("protocol", "objects.memory", False),
+        ("drivers", "objects.local", False),
+        ("drivers", "workers", True),
+        ("store", "objects.local", True),
+        ("store", "sync", False),
+        ("testing.stores", "store", True),
+    ],
+)
+def test_the_rule_itself(importer: str, imported: str, allowed: bool) -> None:
+    module = Module(importer, modules()["errors"].file, modules()["errors"].tree, ())
+    assert (complaint(module, imported) is None) is allowed
