@@ -57,8 +57,7 @@ def _collect(
     node: ast.AST, package: str, names: frozenset[str], found: list[Import], *, top_level: bool, typing_only: bool
 ) -> None:
     for child in ast.iter_child_nodes(node):
-        for module in _imported(child, package, names):
-            found.append(Import(module, child.lineno, top_level, typing_only))  # type: ignore[attr-defined]
+        found += [Import(module, child.lineno, top_level, typing_only) for module in _imported(child, package, names)]  # type: ignore[attr-defined]
         inside = top_level and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         typing = typing_only or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test))
         _collect(child, package, names, found, top_level=inside, typing_only=typing)

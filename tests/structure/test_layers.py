@@ -37,6 +37,13 @@ FENCES = {
 }
 """Families of files in which a library may be imported; private files of a family count as the family."""
 
+FAMILIES = {
+    "objects.posix": "objects.local",
+    "objects.windows": "objects.local",
+    "materializers.dataclasses": "materializers.typed",
+}
+"""Files that belong to a family without its name."""
+
 
 def level(name: str) -> int:
     if name in LEVELS:
@@ -50,7 +57,7 @@ def family(name: str) -> str:
     package, _, rest = name.partition(".")
     if package not in ("objects", "materializers") or not rest:
         return name
-    return f"{package}.{rest.lstrip('_').partition('.')[0].partition('_')[0]}"
+    name = f"{package}.{rest.lstrip('_').partition('.')[0].partition('_')[0]}"
 
 
 def is_plugin(name: str) -> bool:

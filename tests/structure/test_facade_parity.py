@@ -1,0 +1,97 @@
+"""The blocking classes have the same verbs, signatures and first docstring lines as the async ones."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import aioartifacts
+import aioartifacts.sync
+
+RENAMED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__", "__anext__": "__next__"}
+NAMES = sorted(aioartifacts.sync.__all__)
+CLASSES = [name for name in NAMES if inspect.isclass(getattr(aioartifacts.sync, name))]
+FUNCTIONS = [name for name in NAMES if name not in CLASSES]
+
+
+def verbs(cls: type) -> set[str]:
+    return {name for name in dir(cls) if not name.startswith("_") and not isinstance(getattr(cls, name), property)}
+
+
+def properties(cls: type) -> set[str]:
+    return {name for name in dir(cls) if not name.startswith("_") and isinstance(getattr(cls, name), property)}
+
+
+def pairs() -> list[Any]:
+    found = []
+    for name in CLASSES:
+        cls = getattr(aioartifacts, name)
+        found += [pytest.param(name, verb, id=f"{name}.{verb}") for verb in sorted({"__init__", *verbs(cls)})]
+    return found
+
+
+def shape(function: Callable[..., Any]) -> list[tuple[str, str, str, str]]:
+    return [
+        (parameter.name, parameter.kind.name, repr(parameter.default), plain(parameter.annotation))
+        for parameter in inspect.signature(function).parameters.values()
+    ]
+
+
+def plain(annotation: object) -> str:
+    """An annotation without what makes it async."""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.sub(r"\bAsync(Iterator|Iterable|Generator)\b", r"\1", text.replace("aioartifacts.store.", "").replace("_async.", ""))
+
+
+def first_line(function: object) -> str:
+    return (inspect.getdoc(function) or "").partition("\n")[0]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_same_verbs(name: str) -> None:
+    expected = {RENAMED.get(verb, verb) for verb in verbs(getattr(aioartifacts, name))}
+    assert verbs(getattr(aioartifacts.sync, name)) == expected
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_same_properties(name: str) -> None:
+    assert properties(getattr(aioartifacts.sync, name)) == properties(getattr(aioartifacts, name))
+
+
+@pytest.mark.parametrize(("name", "verb"), pairs())
+def test_same_arguments(name: str, verb: str) -> None:
+    ours = getattr(getattr(aioartifacts.sync, name), RENAMED.get(verb, verb))
+    assert shape(ours) == shape(getattr(getattr(aioartifacts, name), verb))
+
+
+@pytest.mark.parametrize(("name", "verb"), pairs())
+def test_same_result(name: str, verb: str) -> None:
+    ours = getattr(getattr(aioartifacts.sync, name), RENAMED.get(verb, verb))
+    theirs = getattr(getattr(aioartifacts, name), verb)
+    assert plain(inspect.signature(ours).return_annotation) == plain(inspect.signature(theirs).return_annotation)
+
+
+@pytest.mark.parametrize(("name", "verb"), [pair for pair in pairs() if pair.values[1] != "__init__"])
+def test_same_first_line(name: str, verb: str) -> None:
+    ours = getattr(getattr(aioartifacts.sync, name), RENAMED.get(verb, verb))
+    theirs = getattr(getattr(aioartifacts, name), verb)
+    assert first_line(ours) == first_line(theirs) != ""
+
+
+@pytest.mark.parametrize(("name", "verb"), pairs())
+def test_nothing_in_the_facade_is_a_coroutine(name: str, verb: str) -> None:
+    ours = getattr(getattr(aioartifacts.sync, name), RENAMED.get(verb, verb))
+    assert not inspect.iscoroutinefunction(ours)
+    assert not inspect.isasyncgenfunction(ours)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_same_functions(name: str) -> None:
+    ours, theirs = getattr(aioartifacts.sync, name), getattr(aioartifacts, name)
+    assert shape(ours) == shape(theirs)
+    assert first_line(ours) == first_line(theirs) != ""
+

@@ -1,0 +1,56 @@
+"""The public names are exactly these. A new one also goes into the typed-API file, the README, the changelog and an example."""
+
+from __future__ import annotations
+
+import inspect
+import types
+
+import pytest
+
+import aioartifacts
+import aioartifacts.errors
+import aioartifacts.sync
+
+ERRORS = [
+    "ArtifactError", "ArtifactExistsError", "ArtifactNotFoundError", "ConflictError", "DecodeError", "EncodeError", "IntegrityError",
+    "InvalidConfigError", "InvalidPathError", "MaterializerError", "MetadataError", "MissingDependencyError", "PermissionDeniedError",
+    "RecordError", "StoreError", "TransientStoreError", "UnknownFormatError", "UntrustedArtifactError",
+]  # fmt: skip
+STORES = ["ArtifactStore", "GCSArtifactStore", "LocalArtifactStore", "MemoryArtifactStore", "Run", "open_store"]
+VALUES = ["ArtifactInfo", "Limits", "LoadOptions", "RetryPolicy", "TransferEvent"]
+MATERIALIZERS = ["Buffers", "Declined", "Dump", "FileBody", "Materializer", "MaterializerRegistry", "Part", "Parts", "Producer"]
+
+
+def test_names_of_the_package() -> None:
+    assert sorted(aioartifacts.__all__) == sorted([*STORES, *VALUES, *MATERIALIZERS, *ERRORS])
+
+
+def test_names_of_the_facade() -> None:
+    assert sorted(aioartifacts.sync.__all__) == STORES
+
+
+@pytest.mark.parametrize("module", [aioartifacts, aioartifacts.sync], ids=lambda module: module.__name__)
+def test_nothing_else_is_in_sight(module: types.ModuleType) -> None:
+    modules = {name for name in dir(module) if isinstance(getattr(module, name), types.ModuleType)}
+    dunder = {name for name in dir(module) if name.startswith("_")}
+    assert set(dir(module)) - modules - dunder - {"annotations"} == set(module.__all__)
+
+
+@pytest.mark.parametrize("module", [aioartifacts, aioartifacts.sync], ids=lambda module: module.__name__)
+def test_every_name_is_documented(module: types.ModuleType) -> None:
+    bare = [name for name in module.__all__ if not (inspect.getdoc(getattr(module, name)) or "").strip()]
+    assert not bare
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        aioartifacts.nonsense  # noqa: B018
+
+
+def test_every_error_is_public() -> None:
+    defined = {
+        name
+        for name, value in vars(aioartifacts.errors).items()
+        if isinstance(value, type) and issubclass(value, aioartifacts.ArtifactError)
+    }
+    assert defined == set(ERRORS)
