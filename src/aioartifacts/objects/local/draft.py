@@ -1,0 +1,105 @@
+"""The temporary file of a put."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import Protocol
+
+from aioartifacts.errors import ArtifactError
+from aioartifacts.objects.base import Body
+from aioartifacts.objects.local.content import generation
+from aioartifacts.objects.local.oserrors import translate
+from aioartifacts.types import Buffer, ObjectInfo
+
+
+class Drafts(Protocol):
+    """Where temporary files are made: either `Tree`."""
+
+    root: str
+
+    def create_draft(self, name: str) -> int: ...
+    def discard_draft(self, name: str) -> None: ...
+    def sync_file(self, fd: int) -> None: ...
+
+
+class Draft:
+    """The temporary file that a body writes itself to. It comes into being with the first write."""
+
+    __slots__ = ("error", "fd", "key", "name", "tree")
+
+    def __init__(self, tree: Drafts, key: str) -> None:
+        self.tree = tree
+        self.key = key
+        self.name = ""
+        self.fd = -1
+        self.error: ArtifactError | None = None
+
+    def fill(self, body: Body) -> None:
+        try:
+            body.write_to(self)
+        except ArtifactError:
+            raise
+        except Exception as error:
+            # Libraries wrap what their sink raises; the disk's own failure says more.
+            if self.error is not None:
+                raise self.error from error
+            raise
+        if self.error is not None:
+            raise self.error
+        self.write(b"")
+
+    def write(self, data: Buffer, /) -> int:
+        if self.error is not None:
+            raise self.error
+        try:
+            if self.fd < 0:
+                self._open()
+            size = data.nbytes if isinstance(data, memoryview) else len(data)
+            if size and (written := os.write(self.fd, data)) < size:
+                # Short on a full disk, on a signal, and at 2 GiB, which is all that Linux takes at once.
+                view = memoryview(data).cast("B")
+                while written < size:
+                    written += os.write(self.fd, view[written:])
+        except OSError as error:
+            self.error = translate(error, self.tree.root, self.key, "put")
+            raise self.error from error
+        return size
+
+    def _open(self) -> None:
+        if self.name:
+            raise OSError(errno.EBADF, "the body writes after it was done")
+        self.name = draft_name()  # before the file exists, so that an interrupt in between leaves none
+        self.fd = self.tree.create_draft(self.name)
+
+    def sync(self) -> None:
+        try:
+            self.tree.sync_file(self.fd)
+        except OSError as error:
+            raise translate(error, self.tree.root, self.key, "put") from error
+
+    def close(self) -> ObjectInfo:
+        """Finish the file. Errors on closing count: some file systems report a failed write there only."""
+        try:
+            status = os.fstat(self.fd)
+            info = ObjectInfo(self.key, status.st_size, generation(self.fd, status), None, status.st_mtime)
+            fd, self.fd = self.fd, -1
+            os.close(fd)
+        except OSError as error:
+            raise translate(error, self.tree.root, self.key, "put") from error
+        return info
+
+    def discard(self) -> None:
+        """Remove the file, unless it has been given its name."""
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        if self.name:
+            with contextlib.suppress(OSError):
+                self.tree.discard_draft(self.name)
+
+
+def draft_name() -> str:
+    return os.urandom(12).hex()
