@@ -58,6 +58,7 @@ def family(name: str) -> str:
     if package not in ("objects", "materializers") or not rest:
         return name
     name = f"{package}.{rest.lstrip('_').partition('.')[0].partition('_')[0]}"
+    return FAMILIES.get(name, name)
 
 
 def is_plugin(name: str) -> bool:
