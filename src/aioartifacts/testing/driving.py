@@ -191,22 +191,31 @@ async def interrupt_put(store: Store, key: str, *before: Buffer) -> None:
     by the body.
     """
     if not isinstance(store, AsyncObjectStore):
-        outcome = await perform(store, call("put", key, Script(*before, asyncio.CancelledError(), b"never")))
+        outcome = await perform(store, call("put", key, Script(*before, asyncio.CancelledError(), b"rest")))
         assert isinstance(outcome.error, asyncio.CancelledError), "the body's exception must come out unchanged"
         return
-    arrived = asyncio.Event()
+    arrived, released = asyncio.Event(), asyncio.Event()
 
     async def stay() -> None:
         arrived.set()
-        await asyncio.Event().wait()
+        await released.wait()
 
-    task = asyncio.create_task(store.put(key, ChunkedBody(Script(*before, stay, b"never"))))
+    task = asyncio.create_task(store.put(key, ChunkedBody(Script(*before, stay, b"rest"))))
     waiting = asyncio.create_task(arrived.wait())
     await asyncio.wait([task, waiting], timeout=HANG, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    released.set()  # whatever went on in spite of the cancellation can now do its worst
+
+
+async def let_others_run() -> None:
+    """Give tasks and worker threads that should not be there the time to show themselves."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+    await asyncio.to_thread(lambda: None)
+    await in_thread(lambda: None)
 
 
 async def interrupt_put_at(store: Store, key: str, pieces: Sequence[Buffer], point: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from array import array
 from functools import cache
@@ -21,7 +20,16 @@ from aioartifacts.objects.base import (
     PutRequest,
     Sink,
 )
-from aioartifacts.testing.driving import Script, Store, StoreUnderTest, call, interrupt_put, interrupt_put_at, perform
+from aioartifacts.testing.driving import (
+    Script,
+    Store,
+    StoreUnderTest,
+    call,
+    interrupt_put,
+    interrupt_put_at,
+    let_others_run,
+    perform,
+)
 from aioartifacts.types import KIB, MIB, Buffer
 
 SIZES = [0, 1]
@@ -101,11 +109,10 @@ class WritingLaws(StoreUnderTest):
         else:
             assert await self.stored(store, KEY) == b"ace"
 
-    async def test_put_keeps_no_hold_of_the_buffer(self, store: Store) -> None:
+    async def test_object_does_not_change_with_the_buffer_it_came_from(self, store: Store) -> None:
         data = bytearray(b"before")
         await self.put(store, KEY, Buffers(data))
         data[:] = b"after!"
-        data.extend(b"and the array can be resized: no view of it is left")
         assert await self.stored(store, KEY) == b"before"
         assert bytes((await self.get(store, KEY)).data) == b"before"
 
@@ -169,19 +176,19 @@ class WritingLaws(StoreUnderTest):
     async def test_interrupted_put_leaves_nothing_and_commits_nothing_later(self, store: Store) -> None:
         await self.seed(store, RECORD)
         await interrupt_put(store, KEY, *in_pieces(content(self.spill)))
-        for _ in range(20):
+        for _ in range(10):
             assert await self.stored_keys(store) == {RECORD}
-            await asyncio.sleep(0)
+            await let_others_run()
         with pytest.raises(ArtifactNotFoundError):
             await self.head(store, KEY)
 
     async def test_interrupted_put_leaves_the_old_content(self, store: Store) -> None:
         await self.seed(store, KEY, data=b"old")
         await interrupt_put(store, KEY, *in_pieces(content(self.spill)))
-        for _ in range(20):
+        for _ in range(10):
             assert await self.stored(store, KEY) == b"old"
             assert await self.stored_keys(store) == {KEY}
-            await asyncio.sleep(0)
+            await let_others_run()
 
     async def test_put_interrupted_at_any_point_is_invisible_or_complete(self, store: Store) -> None:
         pieces = in_pieces(content(self.spill), 1 + self.spill // 8)
@@ -191,8 +198,8 @@ class WritingLaws(StoreUnderTest):
             found = await self.stored(store, KEY)
             assert found in (None, content(self.spill))
             assert await self.stored_keys(store) == ({KEY} if found else set())
-            for _ in range(5):
-                await asyncio.sleep(0)
+            for _ in range(3):
+                await let_others_run()
             assert await self.stored(store, KEY) == found, "it changed after the put had ended"
 
     async def test_refused_put_leaves_nothing_behind(self, store: Store) -> None:
