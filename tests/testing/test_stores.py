@@ -76,13 +76,16 @@ def _contract(kind: type[ObjectStore]) -> set[str]:
     return {name for name in methods if name == "__reduce__" or not name.startswith("_")}
 
 
-@pytest.mark.parametrize(
+WRAPPERS = pytest.mark.parametrize(
     ("wrapper", "kind"),
     [
         *((cls, BlockingObjectStore) for cls in BLOCKING),
         *((cls, AsyncObjectStore) for cls in (*ASYNC, AsyncObjectStoreAdapter)),
     ],
 )
+
+
+@WRAPPERS
 def test_wrapper_overrides_every_method_of_the_contract(wrapper, kind):
     assert {"put", "list", "validate", "location"} < _contract(kind)
     inherited = {
@@ -91,6 +94,13 @@ def test_wrapper_overrides_every_method_of_the_contract(wrapper, kind):
         if getattr(wrapper, name) in (vars(kind).get(name), vars(ObjectStore).get(name))
     }
     assert inherited == set()
+
+
+@WRAPPERS
+def test_wrapper_takes_every_argument_of_the_contract(wrapper, kind):
+    for name in _contract(kind):
+        parameters = inspect.signature(getattr(kind, name)).parameters
+        assert inspect.signature(getattr(wrapper, name)).parameters.keys() == parameters.keys()
 
 
 @pytest.mark.parametrize("wrapper", BLOCKING)

@@ -36,8 +36,9 @@ class ObjectStoreSuite(WritingLaws, RivalLaws, ReadingLaws):
             def raw_keys(self, store):
                 return set(store.medium)
 
-    The three may be coroutine functions. No test is skipped; what a store may lack is said by its answers (``map`` is None)
-    or, where the contract leaves a choice, by the class attributes `rejects_colliding_unicode` and `rejects_colliding_case`.
+    The three may be coroutine functions. No test is skipped; what a store may lack is said by its answers (``map`` is None) or, where
+    the contract leaves a choice, by the class attributes `rejects_colliding_unicode` and `rejects_colliding_case`. An async store
+    that sends its chunks in more than `spill` bytes at a time sets that higher.
     """
 
     pytestmark = pytest.mark.asyncio

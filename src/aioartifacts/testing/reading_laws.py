@@ -405,3 +405,9 @@ class ReadingLaws(StoreUnderTest):
         await self.put(store, KEY, content(100_000))
         path = (await perform(store, call("file", KEY))).result()
         assert path is None or file_content(path) == content(100_000)
+
+    async def test_file_of_what_is_missing(self, store: Store) -> None:
+        if not offers(store, "file"):
+            return
+        outcome = await perform(store, call("file", "missing"))
+        assert isinstance(outcome.error, ArtifactNotFoundError) or outcome.result() is None
