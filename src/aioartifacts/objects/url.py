@@ -103,6 +103,8 @@ def _parse_gs(url: str, rest: str) -> StoreURL:
     bucket, _, prefix = rest.partition("/")
     if _BUCKET.fullmatch(bucket) is None:
         raise InvalidConfigError(f"{url!r}: {bucket!r} is no name of a bucket; write gs://bucket or gs://bucket/prefix")
+    if prefix == "/":
+        raise InvalidConfigError(f"{url!r}: the prefix is empty; write gs://{bucket}")
     prefix = prefix.removesuffix("/")
     try:
         return StoreURL("gs", bucket, check_prefix(prefix))

@@ -115,17 +115,8 @@ class LocalObjectStore(BlockingObjectStore):
         return inside
 
     def put(self, key: str, body: Body, *, if_generation: Generation | None = None) -> ObjectInfo:
-        self._check_key(key, "put")
         with Tree(self.root) as tree:
-            draft = Draft(tree, key)
-            try:
-                draft.fill(body)
-                if self._durable:
-                    draft.sync()
-                info = draft.close()
-                self._commit(tree, draft, if_generation)
-            finally:
-                draft.discard()
+            info = self._put(tree, key, body, if_generation)
             if self._durable:
                 for error in self._sync_names(tree, {0: (info, if_generation)}).values():
                     raise error
@@ -134,15 +125,33 @@ class LocalObjectStore(BlockingObjectStore):
     def put_many(self, puts: Sequence[PutRequest]) -> list[ObjectInfo | BaseException]:
         """See `BlockingObjectStore.put_many`; the files are synced side by side, and each folder once."""
         answers: dict[int, ObjectInfo | BaseException] = {}
-        placed: dict[int, tuple[ObjectInfo, Generation | None]] = {}
-        batch = BATCH if self._durable else 1
         with Tree(self.root) as tree:
-            for first in range(0, len(puts), batch):
-                numbered = enumerate(puts[first : first + batch], first)
-                self._put_batch(tree, dict(numbered), answers, placed)
             if self._durable:
+                placed: dict[int, tuple[ObjectInfo, Generation | None]] = {}
+                numbered = list(enumerate(puts))
+                for first in range(0, len(puts), BATCH):
+                    self._put_batch(tree, dict(numbered[first : first + BATCH]), answers, placed)
                 answers |= self._sync_names(tree, placed)
+            else:
+                for i, put in enumerate(puts):
+                    try:
+                        answers[i] = self._put(tree, put.key, put.body, put.if_generation)
+                    except Exception as error:
+                        answers[i] = error
         return [answers[i] for i in range(len(puts))]
+
+    def _put(self, tree: Tree, key: str, body: Body, if_generation: Generation | None) -> ObjectInfo:
+        self._check_key(key, "put")
+        draft = Draft(tree, key)
+        try:
+            draft.fill(body)
+            if self._durable:
+                draft.sync()
+            info = draft.close()
+            self._commit(tree, draft, if_generation)
+        finally:
+            draft.discard()
+        return info
 
     def _put_batch(
         self,
@@ -161,13 +170,11 @@ class LocalObjectStore(BlockingObjectStore):
                 except Exception as error:
                     answers[i] = error
                 else:
-                    if self._durable:
-                        tree.start_writing_back(drafts[i].fd)
+                    tree.start_writing_back(drafts[i].fd)
             for i, draft in drafts.items():
                 if i not in answers:
                     try:
-                        if self._durable:
-                            draft.sync()
+                        draft.sync()
                         answers[i] = draft.close()
                     except ArtifactError as error:
                         answers[i] = error
@@ -231,7 +238,7 @@ class LocalObjectStore(BlockingObjectStore):
         """Make the names just given durable, each folder once, and answer for which of them that failed."""
         failed: dict[int, BaseException] = {}
         folders = {info.key.rpartition("/")[0] for info, _ in placed.values()} | tree.made
-        for folder in sorted(folders, key=lambda f: (os.path.isabs(f), -len(f))):
+        for folder in sorted(folders, key=lambda f: (os.path.isabs(f), -len(f), f)):
             try:
                 tree.sync(folder)
             except OSError as error:
