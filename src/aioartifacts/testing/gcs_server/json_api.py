@@ -161,8 +161,6 @@ class JsonApi:
             generation = parse_number("generation", _optional(source, "generation"))
             found.append(self._state.get(bucket, source["name"], generation, conditions))
         description = Description.from_resource(body.get("destination") or {})
-        if description.content_type is None:
-            description = replace(description, content_type=found[0].content_type)
         stored = self._state.commit(
             bucket,
             name,
