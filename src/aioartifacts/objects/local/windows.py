@@ -135,10 +135,8 @@ class Tree:
         """The full path, after a look at every folder on the way."""
         path = self.root
         for segment in name.split("/") if name else ():
-            if path != self.root and _is_link(status := os.lstat(path)):
-                raise OSError(errno.ELOOP, "a link is in the way", path)
-            if path != self.root and not stat.S_ISDIR(status.st_mode):
-                raise NotADirectoryError(errno.ENOTDIR, "not a folder", path)
+            if path != self.root:
+                _check_folder(path)
             path = os.path.join(path, segment)
         return path
 
@@ -149,12 +147,16 @@ class Tree:
             path = os.path.join(path, segment)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o775)
-            status = os.lstat(path)
-            if _is_link(status):
-                raise OSError(errno.ELOOP, "a link is in the way", path)
-            if not stat.S_ISDIR(status.st_mode):
-                raise NotADirectoryError(errno.ENOTDIR, "not a folder", path)
+            _check_folder(path)
         return path
+
+
+def _check_folder(path: str) -> None:
+    status = os.lstat(path)
+    if _is_link(status):
+        raise OSError(errno.ELOOP, "a link is in the way", path)
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder", path)
 
 
 def _is_link(status: os.stat_result) -> bool:
