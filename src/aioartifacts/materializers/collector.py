@@ -1,8 +1,8 @@
 """Hold back the cyclic garbage collector while a large object is being built.
 
-Building many containers sets it off again and again, over ever more objects of which none is garbage; a pickle of 300,000 entries loads in
-half the time without. It is one switch for the whole process, so those who want it off are counted, and the last one turns it on again.
-"""
+Building many containers sets it off again and again, over ever more objects of which none is garbage; a pickle of
+300,000 entries loads in half the time without. It is one switch for the whole process, so those who want it off are
+counted, and the last one turns it on again."""
 
 from __future__ import annotations
 

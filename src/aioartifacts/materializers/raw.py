@@ -1,8 +1,8 @@
 """bytes, bytearray, memoryview and str, as they are.
 
-Formats ``bytes``, ``bytearray``, ``memoryview`` and ``str``: one part each, and nothing in it but the content. Which of the four it was
-is the format's business; a view's item format and shape, and whether text has lone surrogates, are in the meta.
-"""
+Formats ``bytes``, ``bytearray``, ``memoryview`` and ``str``: one part each, and nothing in it but the content. Which
+of the four it was is the format's business; a view's item format and shape, and whether text has lone surrogates, are
+in the meta."""
 
 from __future__ import annotations
 
@@ -67,11 +67,13 @@ class MemoryviewMaterializer(BytesMaterializer):
             raise Declined(f"{type(obj).__qualname__} is not exactly memoryview")
         if not obj.c_contiguous:
             raise Declined("the view is strided; save bytes(view), or the object it is a view of")
+        if not obj.nbytes and obj.ndim != 1:
+            raise Declined("an empty view of several dimensions cannot be built again")
         if len(obj.format.lstrip("@")) != 1:
             raise Declined(f"items of format {obj.format!r} cannot be viewed again after loading")
         # A cast refuses a zero in the shape, and there is nothing to write then.
         body = Buffers(obj.cast("B")) if obj.nbytes else Buffers(b"")
-        meta: dict[str, JSON] = {"format": obj.format, "shape": list(obj.shape), "readonly": obj.readonly}
+        meta: dict[str, JSON] = {"format": obj.format, "shape": list(obj.shape or ()), "readonly": obj.readonly}
         return Dump((Part("data.bin", body),), {} if meta == _bytes_meta(obj.nbytes) else meta)
 
     def load(self, parts: Parts) -> object:

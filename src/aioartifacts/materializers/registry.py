@@ -5,18 +5,20 @@ A registry belongs to a store. For an object it names candidates in this order, 
 1. what the user registered for exactly the object's type;
 2. the built-in table's entries for exactly that type (``dict``, ``bytes``, ``datetime.date``, …);
 3. what else the user registered, latest first, where ``types`` or ``package`` fit and ``accepts`` agrees;
-4. along the type's MRO, entries for the package (top-level module) a class comes from, in table order; then installed plug-ins of that name;
+4. along the type's MRO, entries for the package (top-level module) a class comes from, in table order; then installed
+   plug-ins of that name;
 5. protocols: dataclass, NamedTuple, attrs, msgspec.Struct, pydantic, Enum;
 6. pickle.
 
-Whether a candidate really takes the object is its own say (`Materializer.accepts`, then `Declined` from ``dump``), so a subclass with
-state of its own is never written as its base class. For a format there is exactly one answer, and no fallback.
+Whether a candidate really takes the object is its own say (`Materializer.accepts`, then `Declined` from ``dump``), so
+a subclass with state of its own is never written as its base class. For a format there is exactly one answer, and no
+fallback.
 
 Nothing is imported before an object of that family, or a record of that format, turns up.
 
-Plug-ins are entry points of the group ``aioartifacts.materializers``. The name of one is the package whose types it is for (its formats are
-named ``package`` or ``package-…``), and it refers to a `Materializer` class, or a sequence of them.
-"""
+Plug-ins are entry points of the group ``aioartifacts.materializers``. The name of one is the package whose types it
+is for (its formats are named ``package`` or ``package-…``), and it refers to a `Materializer` class, or a sequence of
+them."""
 
 from __future__ import annotations
 
@@ -31,7 +33,13 @@ from threading import RLock
 from typing import Any, TypeVar, cast, overload
 from weakref import WeakKeyDictionary
 
-from aioartifacts.errors import EncodeError, InvalidConfigError, MaterializerError, MissingDependencyError, UnknownFormatError
+from aioartifacts.errors import (
+    EncodeError,
+    InvalidConfigError,
+    MaterializerError,
+    MissingDependencyError,
+    UnknownFormatError,
+)
 from aioartifacts.materializers.base import Materializer
 
 GROUP = "aioartifacts.materializers"
@@ -77,8 +85,17 @@ DEFAULT: tuple[Entry, ...] = (
     Entry("memoryview", f"{_HERE}.raw:MemoryviewMaterializer", _builtins("memoryview")),
     Entry("str", f"{_HERE}.raw:StrMaterializer", _builtins("str")),
     Entry("json", f"{_HERE}.typed_json:JsonMaterializer", _JSON_TYPES),
+    Entry("npy", f"{_HERE}.numpy:ArrayMaterializer", packages=("numpy",), extra="numpy"),
+    Entry("numpy-scalar", f"{_HERE}.numpy:ScalarMaterializer", packages=("numpy", "ml_dtypes"), extra="numpy"),
+    Entry("numpy-view", f"{_HERE}.numpy:ArrayViewMaterializer", packages=("numpy",), extra="numpy"),
+    Entry("numpy-masked", f"{_HERE}.numpy:MaskedArrayMaterializer", packages=("numpy",), extra="numpy"),
+    Entry("numpy-ml", f"{_HERE}.numpy:MlDtypesMaterializer", packages=("numpy",), extra="numpy"),
+    Entry("numpy-string", f"{_HERE}.numpy:StringArrayMaterializer", packages=("numpy",), extra="numpy"),
     Entry("file", f"{_HERE}.files:FileMaterializer"),
     Entry("folder", f"{_HERE}.files:FolderMaterializer"),
+    Entry("flowyml-pickle", f"{_HERE}.flowyml:FlowyMLPickle"),
+    Entry("flowyml-numpy", f"{_HERE}.flowyml:FlowyMLNumpy", extra="numpy"),
+    Entry("flowyml-pandas", f"{_HERE}.flowyml:FlowyMLPandas", extra="pandas"),
     Entry("dataclass", f"{_HERE}.dataclasses:DataclassMaterializer", attributes=("__dataclass_fields__",)),
     Entry("namedtuple", f"{_HERE}.dataclasses:NamedTupleMaterializer", attributes=("_fields", "_make")),
     Entry("attrs", f"{_HERE}.dataclasses:AttrsMaterializer", attributes=("__attrs_attrs__",)),
@@ -107,8 +124,7 @@ class _Slot:
 
     def get(self) -> Materializer:
         if self.materializer is None:
-            assert self.entry is not None
-            self.materializer = _make(self.entry)
+            self.materializer = _make(cast("Entry", self.entry))
         return self.materializer
 
 
@@ -175,8 +191,8 @@ class MaterializerRegistry:
     ) -> M | Callable[[M], M]:
         """Add a materializer, a class or an instance; also as a decorator, with or without arguments.
 
-        It is asked for objects of *types*, their subclasses, and of classes that come from the top-level module *package*; with neither, for
-        every object that is not of a built-in type. What is registered later is asked earlier, and takes over a format of the same name.
+        It is asked for objects of *types*, their subclasses, and of classes that come from the top-level module *package*;
+        with neither, for every object that is not of a built-in type. What is registered later is asked earlier, and takes over a format of the same name.
 
         Raises:
             InvalidConfigError: it is no materializer, or has no name or format.

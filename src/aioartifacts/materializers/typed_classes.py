@@ -1,8 +1,10 @@
-"""Typed JSON, instances: which classes can be taken apart into fields and put together again without running their code.
+"""Typed JSON, instances: which classes can be taken apart into fields and put together again without running their
+code.
 
-A class qualifies when an instance is its fields and nothing else: no pickling of its own, no ``__del__``, no property in a field's place, no
-base written in C, and a name under which it is found again. Instances are rebuilt without ``__init__``, ``__post_init__``, ``__new__``
-or ``__setattr__`` of the class, so what was saved comes back as it was, and an artifact cannot make a constructor run.
+A class qualifies when an instance is its fields and nothing else: no pickling of its own, no ``__del__``, no property
+in a field's place, no base written in C, and a name under which it is found again. Instances are rebuilt without
+``__init__``, ``__post_init__``, ``__new__`` or ``__setattr__`` of the class, so what was saved comes back as it was,
+and an artifact cannot make a constructor run.
 
 Where code is not to be run, a class is looked up among the modules already imported, and nowhere else.
 """
@@ -129,7 +131,7 @@ def put_together(shape: Shape, state: Any) -> Any:
         raise ValueError(f"{shape.path} has other fields now")
     if shape.kind == "msgspec":
         return cls(**state)  # Struct's own constructor, in C: `_unfit` has seen to that
-    made = object.__new__(cls)
+    made: Any = object.__new__(cls)
     for name, value in (*state.items(), *extra.items()):
         object.__setattr__(made, name, value)
     return made
@@ -211,7 +213,7 @@ def _walk(module: str, qualname: str) -> object:
 
 def _unfit(cls: type, kind: str) -> str | None:
     for base in cls.__mro__:
-        if base is object or base is tuple and kind == "namedtuple" or kind == "enum":
+        if base is object or (base is tuple and kind == "namedtuple") or kind == "enum":
             continue
         if not base.__flags__ & _HEAP and base is not msgspec.Struct:
             return f"its base {base.__qualname__} has state of its own"

@@ -1,8 +1,8 @@
 """Typed JSON, read: line by line, without recursion over lines, believing nothing.
 
-The counterpart of ``typed_encode``, which describes the text. Whatever the input is, decoding it ends, runs no code but that of built-in types
-and of ``typed_classes``, and fails with a `ValueError` or a relative of it, `TypeError`, or `OverflowError`.
-"""
+The counterpart of ``typed_encode``, which describes the text. Whatever the input is, decoding it ends, runs no code
+but that of built-in types and of ``typed_classes``, and fails with a `ValueError` or a relative of it, `TypeError`,
+or `OverflowError`."""
 
 from __future__ import annotations
 

@@ -1,36 +1,43 @@
 """Typed JSON, written: a check of what is plain, and an encoder that works in bounded slices.
 
-Whatever the object, the result is one valid JSON text. A small one is a single line. A large or deeply nested one is cut into lines, such that
-each is encoded and decoded by itself in a millisecond or so, because a C call over the whole would hold the interpreter lock
-throughout, and such that depth costs no recursion. After a comma, if something precedes, a line is one of
+Whatever the object, the result is one valid JSON text. A small one is a single line. A large or deeply nested one is
+cut into lines, such that each is encoded and decoded by itself in a millisecond or so, because a C call over the
+whole would hold the interpreter lock throughout, and such that depth costs no recursion. After a comma, if something
+precedes, a line is one of
 
 * an opener, ``[``, ``{`` or ``{"$":tag,…,"v":[``, of a container whose contents follow on lines of their own;
 * a closer, ``]``, ``}``, ``]}`` or ``}}``;
 * a name and a colon, before the opener of a value in an object;
 * a run of whole values, or of whole ``name:value`` pairs.
 
-Plain JSON needs no tags. Otherwise scalars are as in ``typed_scalars``, instances as in ``typed_classes``, and containers that are not a list, or a dict
-of str keys without ``"$"``, are tagged too: ``"v"`` holds the items, or keys and values in turn. A mutable object that turns up again is a
-``ref`` to the number (``"#"``) of its first appearance, so what was shared stays shared. Cycles are refused.
-"""
+Plain JSON needs no tags. Otherwise scalars are as in ``typed_scalars``, instances as in ``typed_classes``, and
+containers that are not a list, or a dict of str keys without ``"$"``, are tagged too: ``"v"`` holds the items, or
+keys and values in turn. A mutable object that turns up again is a ``ref`` to the number (``"#"``) of its first
+appearance, so what was shared stays shared. Cycles are refused."""
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import Enum
 from itertools import chain, islice
 from typing import Any
 
 import msgspec
 
 from aioartifacts.materializers.typed_classes import Shape, shape_of, take_apart
+from aioartifacts.materializers.typed_plain import (
+    CHARACTERS,
+    DEPTH,
+    SLICE,
+    NotPlain,
+    dict_header,
+    encode_json,
+    is_atoms,
+    probe,
+)
 from aioartifacts.materializers.typed_scalars import (
     ENCODERS,
-    INT_MAX,
-    INT_MIN,
-    LONG,
     Refused,
     bytes_node,
     float_node,
@@ -38,87 +45,19 @@ from aioartifacts.materializers.typed_scalars import (
     str_node,
     tagged,
 )
+from aioartifacts.materializers.typed_shared import ITEMS, PAIRS, shared_ids
 
-SLICE = 1 << 13
-"""Nodes in one line, about: a millisecond's work."""
-DEPTH = 32
-"""Levels of nesting within one line."""
 HASHED_DEPTH = 8
 """Openers one in another inside of what is hashed: hashing recurses in C, without a guard."""
 PIECE = 3 << 13
 """Characters, or bytes, of a long string or bytes in one node; base64 wants a multiple of three."""
-CHARACTERS = 8
-"""Characters that count as much as a node."""
 
-_ATOMS = frozenset([str, int, bool, type(None)])
-_PLAIN = frozenset([*_ATOMS, float, list, dict])
-_PAIRS = (dict, OrderedDict, defaultdict, Counter)
-_ITEMS = (list, tuple, set, frozenset, deque)
 _SETS = (set, frozenset)
 _TEXTS = (str, bytes, bytearray)
 _FACTORIES = (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
-encode_json = msgspec.json.Encoder().encode
-
-
-class NotPlain(Exception):
-    """The object needs tags."""
-
-
 class _Large(Exception):
     """Does not fit into one line."""
-
-
-def fits(root: Any) -> bool:
-    """Whether *root*, a list or dict, is plain JSON and small enough for one line. Ints and surrogates are left to the encoder's own errors.
-
-    Raises:
-        NotPlain: it needs tags.
-    """
-    return _probe(root, SLICE, reserved=False) is not None
-
-
-def _probe(root: Any, limit: int, *, reserved: bool) -> tuple[int, list[int]] | None:
-    """What is left of *limit*, and the ids of containers, in something plain; None when it is too large.
-
-    With *reserved*, a key ``"$"`` is not plain.
-    """
-    level = [root]
-    ids: list[int] = []
-    depth = 0
-    while level:
-        depth += 1
-        below: list[Any] = []
-        for container in level:
-            ids.append(id(container))
-            limit -= len(container) + 1
-            if limit < 0 or depth > DEPTH:
-                return None
-            values = container
-            if type(container) is dict:
-                if not container:
-                    continue
-                if set(map(type, container)) != {str} or (reserved and "$" in container):
-                    raise NotPlain
-                limit -= len("".join(container)) // CHARACTERS
-                values = container.values()
-            kinds = set(map(type, values))
-            if not kinds <= _PLAIN:
-                raise NotPlain
-            if str in kinds:
-                limit -= sum([len(v) for v in values if v.__class__ is str]) // CHARACTERS
-            if float in kinds:
-                for v in values:
-                    if v.__class__ is float and v - v != 0.0:
-                        raise NotPlain
-            if dict in kinds or list in kinds:
-                below += [v for v in values if v.__class__ is dict or v.__class__ is list]
-        level = below
-    if limit < 0:
-        return None
-    if len(ids) > 1 and len(set(ids)) != len(ids):
-        raise NotPlain
-    return limit, ids
 
 
 @dataclass(slots=True)
@@ -164,7 +103,7 @@ class Encoder:
         self._root = root
         self._tags = tags
         self._shapes: dict[type, Shape | None] = {}
-        self._shared, size = _shared(root, self._shape) if tags else (frozenset(), 0)
+        self._shared, size = shared_ids(root, self._shape) if tags else (frozenset(), 0)
         # Tuples are written out each time they turn up, which could grow without bound.
         self._limit = 64 * size + 1_000_000
         self.lines = 0
@@ -236,7 +175,7 @@ class Encoder:
             if id(value) in self._seen or type(value) not in (list, dict):
                 raise NotPlain
             self._seen.add(id(value))
-            named = type(value) is dict and not _dict_header(value, reserved=False)
+            named = type(value) is dict and not dict_header(value, reserved=False)
             if type(value) is dict and not named:
                 raise NotPlain
             return _Frame(iter(value.items()) if named else iter(value), named)
@@ -254,12 +193,12 @@ class Encoder:
         cls = type(value)
         if cls in _TEXTS:
             return _Frame(_pieces(value), take=1, header={"$": cls.__name__})
-        if cls in _PAIRS:
+        if cls in PAIRS:
             header = self._pairs_header(value)
             if not header:
                 return _Frame(iter(value.items()), named=True)
             return _Frame(chain.from_iterable(value.items()), pairs=True, header=header)
-        if cls in _ITEMS:
+        if cls in ITEMS:
             header = {} if cls is list else {"$": cls.__name__}
             if cls is deque:
                 header["x"] = value.maxlen
@@ -294,7 +233,7 @@ class Encoder:
                 if not frame.batch:
                     return None
                 self._count(len(frame.batch))
-                if _is_atoms(frame.batch, frame.named):
+                if is_atoms(frame.batch, frame.named):
                     frame.at = len(frame.batch)
                     self._run(frame, frame.batch)
                     continue
@@ -331,7 +270,7 @@ class Encoder:
         cls = type(value)
         if (cls is dict or cls is list) and id(value) not in self._numbers:
             try:
-                probed = _probe(value, SLICE, reserved=self._tags)
+                probed = probe(value, SLICE, reserved=self._tags)
             except NotPlain:
                 if not self._tags:
                     raise
@@ -432,12 +371,12 @@ class Encoder:
     def _container(self, value: Any, cls: type, depth: int) -> Any:
         if cls is bytearray:
             return tagged("bytearray", bytes_node(value))
-        if cls in _PAIRS:
+        if cls in PAIRS:
             header = self._pairs_header(value)
             if not header:
                 return self._named(value, depth)
             return header | {"v": self._in_turn(value, depth)}
-        if cls in _ITEMS:
+        if cls in ITEMS:
             self._hashing += cls in _SETS
             items = self._items(value, depth)
             self._hashing -= cls in _SETS
@@ -460,7 +399,7 @@ class Encoder:
         nodes: list[Any] = []
         try:
             for value in values:
-                nodes.append(self._node(value, depth + 1))
+                nodes.append(self._node(value, depth + 1))  # noqa: PERF401  # its length tells where a refusal was
         except Refused as refused:
             refused.steps.append(f"[{len(nodes)}]")
             raise
@@ -496,7 +435,7 @@ class Encoder:
         """Header of a dict or a relative of it; empty for an object as JSON has them."""
         cls = type(value)
         if cls is dict:
-            return {"$": "dict"} if id(value) in self._shared else _dict_header(value, reserved=True)
+            return {"$": "dict"} if id(value) in self._shared else dict_header(value, reserved=True)
         if cls is not defaultdict:
             if value.__dict__:
                 raise Refused(f"a {cls.__name__} with attributes")
@@ -511,85 +450,6 @@ class Encoder:
             return self._shapes[cls]
         except KeyError:
             return self._shapes.setdefault(cls, shape_of(cls))
-
-
-def _shared(root: Any, shape_for: Callable[[type], Shape | None]) -> tuple[frozenset[int], int]:
-    """The ids of mutable objects that turn up more than once, and how many nodes there are."""
-    seen: set[int] = set()
-    shared: set[int] = set()
-    size = 0
-    stack: list[Iterator[Any]] = [iter((root,))]
-    while stack:
-        for value in stack[-1]:
-            size += 1
-            cls = type(value)
-            if cls in _ATOMS or cls is float or cls in ENCODERS or isinstance(value, Enum):
-                continue
-            key = id(value)
-            if key in seen:
-                if not issubclass(cls, (tuple, frozenset)):
-                    shared.add(key)
-                continue
-            seen.add(key)
-            stack.append(_children(value, cls, shape_for))
-            break
-        else:
-            stack.pop()
-    return frozenset(shared), size
-
-
-def _children(value: Any, cls: type, shape_for: Callable[[type], Shape | None]) -> Iterator[Any]:
-    if cls in _PAIRS:
-        return chain.from_iterable(value.items())
-    if cls in _ITEMS:
-        return iter(value)
-    if cls is bytearray:
-        return iter(())
-    try:
-        shape = shape_for(cls)
-        state = take_apart(shape, value) if shape is not None else ""
-    except Refused:
-        return iter(())  # the encoder meets it again, and can say where it is
-    if isinstance(state, dict):
-        return iter(state.values())
-    return iter(state if isinstance(state, list) else ())
-
-
-def _dict_header(value: dict[Any, Any], *, reserved: bool) -> dict[str, Any]:
-    if reserved and "$" in value:
-        return {"$": "dict"}
-    keys = iter(value)
-    while batch := list(islice(keys, SLICE)):
-        if set(map(type, batch)) != {str}:
-            return {"$": "dict"}
-        text = "".join(batch)
-        if (len(text) > LONG and max(map(len, batch)) > LONG) or str_node(text) is not text:
-            return {"$": "dict"}
-    return {}
-
-
-def _is_atoms(batch: list[Any], named: bool) -> bool:
-    """Whether a whole batch can be encoded as it is."""
-    characters = 0
-    if named:
-        names, values = zip(*batch, strict=True)
-        characters = sum(map(len, names))
-    else:
-        values = tuple(batch)
-    kinds = set(map(type, values))
-    if float in kinds:
-        kinds.discard(float)
-        if any([v - v != 0.0 for v in values if v.__class__ is float]):
-            return False
-    if not kinds <= _ATOMS:
-        return False
-    if int in kinds and any([not INT_MIN <= v <= INT_MAX for v in values if v.__class__ is int]):
-        return False
-    if str in kinds:
-        strings = [v for v in values if v.__class__ is str]
-        characters += sum(map(len, strings))
-        return characters <= LONG and type(str_node("".join(strings))) is str
-    return characters <= LONG
 
 
 def _encoded(node: Any) -> bytes:
@@ -613,4 +473,4 @@ def _step(key: object) -> str:
 
 
 def _no_form(cls: type) -> str:
-    return f"a {cls.__qualname__}" if cls.__module__ == "builtins" else f"a {cls.__module__}.{cls.__qualname__}"
+    return f"of type {cls.__qualname__}" if cls.__module__ == "builtins" else f"of type {cls.__module__}.{cls.__qualname__}"

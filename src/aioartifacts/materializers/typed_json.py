@@ -1,11 +1,12 @@
 """None, numbers, containers, dates, paths and the like, exactly, as JSON that people and programs can read.
 
-Format ``json``, one part ``data.json``. What is plain JSON is written as such. The rest is tagged (``meta["tagged"]``), see ``typed_encode``; every node is of
-exactly a built-in type, or an instance that ``typed_classes`` accepts, or the whole is declined with the place: ``$.a[3]: a numpy.ndarray``.
+Format ``json``, one part ``data.json``. What is plain JSON is written as such. The rest is tagged
+(``meta["tagged"]``), see ``typed_encode``; every node is of exactly a built-in type, or an instance that
+``typed_classes`` accepts, or the whole is declined with the place: ``$.a[3]: of type numpy.ndarray``.
 
-Exact means: equal, of the same types, in the same order; ``-0.0``, NaN payloads, huge ints and lone surrogates included; a list that appears
-twice is one list again. A cycle is declined. A large object is encoded and decoded in slices of about a millisecond (``meta["lines"]``).
-"""
+Exact means: equal, of the same types, in the same order; ``-0.0``, NaN payloads, huge ints and lone surrogates
+included; a list that appears twice is one list again. A cycle is declined. A large object is encoded and decoded in
+slices of about a millisecond (``meta["lines"]``)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from typing import Any
 from aioartifacts.materializers.base import Buffers, Declined, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.materializers.collector import paused
 from aioartifacts.materializers.typed_decode import Decoder, decode_json
-from aioartifacts.materializers.typed_encode import Encoder, NotPlain, encode_json, fits
+from aioartifacts.materializers.typed_encode import Encoder
+from aioartifacts.materializers.typed_plain import NotPlain, encode_json, fits
 from aioartifacts.materializers.typed_scalars import Refused
 from aioartifacts.types import JSON, MIB
 

@@ -1,9 +1,8 @@
 """Typed JSON, the leaves: exact values that are not JSON's own, each as a tag and a payload, in both directions.
 
-A tagged value is an object whose ``"$"`` names the tag and whose ``"v"`` holds the payload. Every payload is built and taken apart here in
-time linear in its length: integers are hexadecimal, because decimal conversion is quadratic, and fractions are bounded, because their
-greatest common divisor is too.
-"""
+A tagged value is an object whose ``"$"`` names the tag and whose ``"v"`` holds the payload. Every payload is built
+and taken apart here in time linear in its length: integers are hexadecimal, because decimal conversion is quadratic,
+and fractions are bounded, because their greatest common divisor is too."""
 
 from __future__ import annotations
 
@@ -84,9 +83,10 @@ def _zone(zone: tzinfo | None) -> object:
         offset, *name = zone.__getinitargs__()  # type: ignore[attr-defined]  # what pickle uses; typeshed leaves it out
         return [*_timedelta(offset), *(str_node(part) for part in name)]
     if type(zone) is ZoneInfo:
-        if zone.key is None or not _ZONE.fullmatch(zone.key) or ZoneInfo(zone.key) is not zone:
+        key: str | None = zone.key  # None for one that was made from a file
+        if key is None or not _ZONE.fullmatch(key) or ZoneInfo(key) is not zone:
             raise Refused("a ZoneInfo that its key does not lead back to")
-        return zone.key
+        return key
     raise Refused(f"time zone of type {type(zone).__module__}.{type(zone).__qualname__}")
 
 
