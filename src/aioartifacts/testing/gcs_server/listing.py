@@ -43,9 +43,12 @@ def list_names(names: list[str], listing: Listing) -> Page:
     at = bisect_left(names, max(listing.prefix, listing.start))
     if listing.after:
         at = max(at, bisect_left(names, listing.after + "\0"))
+    shown_alone = ""
     if listing.token:
         last, is_group = _decode_token(listing.token)
         at = max(at, _past_group(names, last) if is_group else bisect_left(names, last + "\0"))
+        if not is_group and _stands_for_group(last, listing):
+            at, shown_alone = bisect_left(names, last), last
     last_token = ""
     while at < len(names):
         name = names[at]
@@ -60,16 +63,23 @@ def list_names(names: list[str], listing: Listing) -> Page:
         if len(page.names) + len(page.prefixes) >= limit:
             page.next_token = last_token
             break
-        if group:
-            page.prefixes.append(group)
-            if listing.include_trailing_delimiter and name == group:
-                page.names.append(name)
-            at = _past_group(names, group)
-        else:
+        if not group:
             page.names.append(name)
             at += 1
+        elif name == group != shown_alone and listing.include_trailing_delimiter:
+            # The folder's own object comes first, and its prefix on the next turn of the loop.
+            page.names.append(name)
+            shown_alone, group = name, ""
+        else:
+            page.prefixes.append(group)
+            at = _past_group(names, group)
         last_token = _encode_token(shown, is_group=bool(group))
     return page
+
+
+def _stands_for_group(name: str, listing: Listing) -> bool:
+    cut = name.find(listing.delimiter, len(listing.prefix)) if listing.delimiter else -1
+    return listing.include_trailing_delimiter and cut >= 0 and cut + len(listing.delimiter) == len(name)
 
 
 def _past_group(names: list[str], group: str) -> int:

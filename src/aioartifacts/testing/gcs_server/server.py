@@ -83,7 +83,7 @@ class GCSServer:
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, shutdown_timeout=_SHUTDOWN, backlog=1024)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=1024)
         await site.start()
         port = self._runner.addresses[0][1]
         self.url = self.state.base_url = f"http://127.0.0.1:{port}"

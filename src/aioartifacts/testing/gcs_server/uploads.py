@@ -115,6 +115,7 @@ class Uploads:
             raise _bad_request(f"Invalid Content-Range: {exchange.headers.get('Content-Range')!r}")
         if end is not None and length is not None and length != end - first:
             raise _bad_request(f"The Content-Range covers {end - first} bytes, the Content-Length is {length}.")
+        session.total = total
         _take_over(session, exchange)
         have = session.content.size
         if first > have:
@@ -190,12 +191,11 @@ def _take_over(session: Session, exchange: Exchange | None) -> None:
 
 
 def _agree(session: Session, total: int | None) -> int | None:
-    """The size of the object, once known; it cannot change."""
+    """The size of the object, as far as it is known; it cannot change."""
     if total is None:
         return session.total
     if session.total is not None and session.total != total:
         raise _bad_request(f"The object was announced with {session.total} bytes, and now with {total}.")
-    session.total = total
     return total
 
 
