@@ -1,12 +1,12 @@
-"""Instances that are their fields: dataclasses, named tuples, attrs classes, msgspec.Struct, pydantic models, enum
-members.
+"""Instances that are their fields: of dataclasses, named tuples, attrs, msgspec.Struct, pydantic; members of enums.
 
 Written as typed JSON under the class's import path; see ``typed_classes`` for which classes qualify, and
 ``typed_json`` for what their fields may hold. The rest is declined, local classes and those of ``__main__`` included,
 and left to pickle.
 
 Safe: no code of the class runs on loading. Where the artifact is not trusted, the class's module has to be imported
-already."""
+already.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@
     registry.register(directory_materializer(GraphMaterializer, types=Graph), types=Graph)
 
 The folder is a temporary one: every file in it becomes a part. Links and special files in it are refused; empty
-folders are forgotten."""
+folders are forgotten.
+"""
 
 from __future__ import annotations
 

@@ -1,15 +1,19 @@
 """Everything else: cloudpickle, protocol 5, streamed, with large buffers beside the stream.
 
-Format ``pickle``, one part ``data.pkl``: a pickle stream, which plain ``pickle.load`` reads when nothing follows it. When the object holds buffers of 64 KiB or
-more (arrays, mostly), they are not in the stream but follow it, as they lie in memory::
+Format ``pickle``, one part ``data.pkl``: a pickle stream, which plain ``pickle.load`` reads when nothing follows it.
+When the object holds buffers of 64 KiB or more (arrays, mostly), they are not in the stream but follow it, as they lie
+in memory::
 
-    stream | padding | buffer | padding | buffer … | index: (offset, size) of each buffer | offset of the index, their number, magic
+    stream | padding | buffer | padding | buffer … | index | trailer
+
+The index is offset and size of each buffer; the trailer is the offset of the index, the number of buffers, and a magic.
 
 All numbers are 64-bit little-endian. Buffers begin at multiples of 64. A pickle ends in ``.``, and the magic does
 not, which tells the two apart.
 
 Neither way does one C call see the whole: the interpreter lock is let go between frames of 64 KiB. Not safe: a pickle
-is a program."""
+is a program.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ Nothing is imported before an object of that family, or a record of that format,
 
 Plug-ins are entry points of the group ``aioartifacts.materializers``. The name of one is the package whose types it
 is for (its formats are named ``package`` or ``package-…``), and it refers to a `Materializer` class, or a sequence of
-them."""
+them.
+"""
 
 from __future__ import annotations
 
@@ -192,7 +193,8 @@ class MaterializerRegistry:
         """Add a materializer, a class or an instance; also as a decorator, with or without arguments.
 
         It is asked for objects of *types*, their subclasses, and of classes that come from the top-level module *package*;
-        with neither, for every object that is not of a built-in type. What is registered later is asked earlier, and takes over a format of the same name.
+        with neither, for every object that is not of a built-in type. What is registered later is asked earlier, and
+        takes over a format of the same name.
 
         Raises:
             InvalidConfigError: it is no materializer, or has no name or format.

@@ -1,5 +1,4 @@
-"""Typed JSON, instances: which classes can be taken apart into fields and put together again without running their
-code.
+"""Typed JSON, instances: classes that can be taken apart into fields and put together without running their code.
 
 A class qualifies when an instance is its fields and nothing else: no pickling of its own, no ``__del__``, no property
 in a field's place, no base written in C, and a name under which it is found again. Instances are rebuilt without
@@ -215,15 +214,15 @@ def _unfit(cls: type, kind: str) -> str | None:
     for base in cls.__mro__:
         if base is object or (base is tuple and kind == "namedtuple") or kind == "enum":
             continue
-        if not base.__flags__ & _HEAP and base is not msgspec.Struct:
+        if not base.__flags__ & _HEAP and base not in msgspec.Struct.__mro__:
             return f"its base {base.__qualname__} has state of its own"
         if "__del__" in base.__dict__:
             return "it has a __del__"
         for name in _PICKLING:
             method = base.__dict__.get(name)
-            if method is not None and base is not msgspec.Struct and not _is_generated(method, name, kind):
+            if method is not None and base not in msgspec.Struct.__mro__ and not _is_generated(method, name, kind):
                 return f"it has a {name} of its own"
-        if kind == "msgspec" and base is not msgspec.Struct and {"__init__", "__new__", "__post_init__"} & base.__dict__.keys():
+        if kind == "msgspec" and base not in msgspec.Struct.__mro__ and {"__init__", "__new__", "__post_init__"} & base.__dict__.keys():
             return "it has a constructor of its own"
     if kind == "msgspec" and type(cls) is not type(msgspec.Struct):
         return "it has a metaclass of its own"

@@ -2,7 +2,8 @@
 
 The counterpart of ``typed_encode``, which describes the text. Whatever the input is, decoding it ends, runs no code
 but that of built-in types and of ``typed_classes``, and fails with a `ValueError` or a relative of it, `TypeError`,
-or `OverflowError`."""
+or `OverflowError`.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +73,7 @@ class Decoder:
 
     def read_line(self, text: bytes | memoryview) -> Any:
         """Read an object that was written as a single line."""
-        value = _parsed(text)
+        value = parsed(text)
         return self._value(value, 0) if self._tags else value
 
     def read_lines(self, lines: Iterable[bytes]) -> Any:
@@ -105,7 +106,7 @@ class Decoder:
             frame = _Frame(named, closer=b"}" if named else b"]")
         else:
             closer = b"}}" if named else b"]}"
-            header = _parsed(line + closer)
+            header = parsed(line + closer)
             tag = header.get("$") if type(header) is dict else None
             if not self._tags or type(tag) is not str or header.pop("v", None) != ({} if named else []):
                 raise ValueError("not the beginning of a container")
@@ -131,7 +132,7 @@ class Decoder:
         return self._made(frame.tag, frame.header, frame.values if frame.named else frame.items)
 
     def _name(self, frame: _Frame, line: bytes) -> None:
-        name = _parsed(line[:-1])
+        name = parsed(line[:-1])
         if not frame.named or frame.name is not None or type(name) is not str:
             raise ValueError("a name out of place")
         frame.name = name
@@ -140,7 +141,7 @@ class Decoder:
         if frame.named:
             if frame.name is not None:
                 raise ValueError("a value out of place")
-            values = _parsed(b"{" + line + b"}")
+            values = parsed(b"{" + line + b"}")
             if self._tags:
                 for name, value in values.items():
                     if type(value) is dict or type(value) is list:
@@ -148,7 +149,7 @@ class Decoder:
                         values[name] = self._value(value, 0)
             frame.values.update(values)
             return
-        items = _parsed(b"[" + line + b"]")
+        items = parsed(b"[" + line + b"]")
         if self._tags:
             start = len(frame.items)
             for index, value in enumerate(items):
@@ -298,7 +299,8 @@ def _joined(tag: str, pieces: list[Any]) -> Any:
     return made if tag == "bytearray" else bytes(made)
 
 
-def _parsed(text: bytes | memoryview) -> Any:
+def parsed(text: bytes | memoryview) -> Any:
+    """Plain JSON; a bomb of brackets is an error like any other."""
     try:
         return decode_json(text)
     except RecursionError:

@@ -6,7 +6,8 @@ Format ``json``, one part ``data.json``. What is plain JSON is written as such. 
 
 Exact means: equal, of the same types, in the same order; ``-0.0``, NaN payloads, huge ints and lone surrogates
 included; a list that appears twice is one list again. A cycle is declined. A large object is encoded and decoded in
-slices of about a millisecond (``meta["lines"]``)."""
+slices of about a millisecond (``meta["lines"]``).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from typing import Any
 
 from aioartifacts.materializers.base import Buffers, Declined, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.materializers.collector import paused
-from aioartifacts.materializers.typed_decode import Decoder, decode_json
+from aioartifacts.materializers.typed_decode import Decoder, parsed
 from aioartifacts.materializers.typed_encode import Encoder
 from aioartifacts.materializers.typed_plain import NotPlain, encode_json, fits
 from aioartifacts.materializers.typed_scalars import Refused
@@ -50,7 +51,7 @@ class JsonMaterializer(Materializer):
     def load(self, parts: Parts) -> object:
         if parts.meta:
             return decode(parts)
-        return decode_json(parts.read(PART))
+        return parsed(parts.read(PART))
 
     def summary(self, obj: object) -> Mapping[str, JSON]:
         return {"length": len(obj)} if isinstance(obj, (list, tuple, dict, set, frozenset)) else {}
