@@ -221,11 +221,7 @@ async def test_the_newest_request_of_an_upload_takes_over(client: Client) -> Non
     location = await client.begin("a")
     client.server.add_fault(Fault(action="stall", method="PUT", after_bytes=CHUNK + 10, count=1))
     stuck = asyncio.create_task(client.send("PUT", location, b"\xff" * (2 * CHUNK)))
-    while client.server.journal.in_flight == 0 or not client.server.state.sessions:
-        await asyncio.sleep(0)
-    session = next(iter(client.server.state.sessions.values()))
-    while session.content.size < CHUNK:
-        await asyncio.sleep(0)
+    await client.server.stalls.wait()
     reply = await client.chunk(location, b"", "bytes */*")
     assert reply.headers["Range"] == f"bytes=0-{CHUNK - 1}"
     last = await client.chunk(location, data[CHUNK:], f"bytes {CHUNK}-{2 * CHUNK - 1}/{2 * CHUNK}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from .faults import Fault, Faults
 from .journal import Journal
+from .stalls import Stalls
 from .state import State
 from .tokens import Tokens
 from .wire import Answer, ApiError, Call, no_such_route
@@ -15,17 +14,17 @@ class Control:
     """Answers control calls; *call.segments* is the path after ``/_control/``."""
 
     def __init__(
-        self, state: State, faults: Faults, journal: Journal, tokens: Tokens, released: asyncio.Event, *,
+        self, state: State, faults: Faults, journal: Journal, tokens: Tokens, stalls: Stalls, *,
         buckets: tuple[str, ...],
     ) -> None:  # fmt: skip
         self._state = state
         self._faults = faults
         self._journal = journal
         self._tokens = tokens
-        self._released = released
+        self._stalls = stalls
         self._buckets = buckets
 
-    def handle(self, call: Call) -> Answer:
+    async def handle(self, call: Call) -> Answer:
         """Raises ApiError."""
         match call.method, call.segments:
             case "GET", ["log"]:
@@ -36,7 +35,7 @@ class Control:
                 return Answer.json({"faults": self._faults.installed()})
             case "POST", ["faults"]:
                 fault = Fault.from_json(call.json())
-                self._released.clear()
+                self._stalls.arm()
                 return Answer.json({"id": self._faults.add(fault)})
             case "DELETE", ["faults"]:
                 self._faults.remove()
@@ -44,6 +43,8 @@ class Control:
                 self._faults.remove([int(id)])
             case "POST", ["release"]:
                 self.release()
+            case "GET", ["stalled"]:
+                await self._stalls.wait(call.number("count") or 1)
             case "POST", ["tokens"]:
                 asked = call.json().get("token")
                 if asked is not None and not isinstance(asked, str):
@@ -61,7 +62,7 @@ class Control:
 
     def release(self) -> None:
         """Let every stalled request go on, and those to come until the next fault is installed."""
-        self._released.set()
+        self._stalls.release()
 
     def reset(self) -> None:
         """Back to how the server was started: its buckets empty, no faults, no log, no tokens."""
@@ -87,4 +88,5 @@ class Control:
                 for item in self._state.multiparts.values()
             ],
             "in_flight": self._journal.in_flight,
+            "stalled": self._stalls.held,
         }

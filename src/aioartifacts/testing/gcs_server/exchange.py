@@ -11,6 +11,7 @@ from email.utils import formatdate
 from aiohttp import web
 
 from .faults import NO_PLAN, Fault, Plan
+from .stalls import Stalls
 from .wire import REASONS, Answer, ApiError, decode_name, parse_query
 
 _PACED_SLICE = 64 * 1024
@@ -35,10 +36,18 @@ class Pacer:
     def __init__(self) -> None:
         self._free_at = 0.0
 
-    async def pass_bytes(self, size: int, rate: int) -> None:
-        now = time.monotonic()
+    def delay(self, size: int, rate: int, now: float) -> float:
+        """For how many seconds from *now* these bytes keep the line busy, after those before them."""
         self._free_at = max(self._free_at, now) + size / rate
-        await asyncio.sleep(self._free_at - now)
+        return self._free_at - now
+
+    async def pass_bytes(self, size: int, rate: int) -> None:
+        await pause(self.delay(size, rate, time.monotonic()))
+
+
+async def pause(seconds: float) -> None:
+    """All waiting on purpose goes through here."""
+    await asyncio.sleep(seconds)
 
 
 class Connection:
@@ -78,16 +87,16 @@ class Exchange:
     """A request being answered."""
 
     __slots__ = (
-        "bytes_in", "bytes_out", "connection", "headers", "method", "path", "plan", "query_text", "released", "request",
+        "bytes_in", "bytes_out", "connection", "headers", "method", "path", "plan", "query_text", "request", "stalls",
     )  # fmt: skip
 
-    def __init__(self, request: web.BaseRequest, connection: Connection, released: asyncio.Event) -> None:
+    def __init__(self, request: web.BaseRequest, connection: Connection, stalls: Stalls) -> None:
         self.request = request
         self.method = request.method
         self.path, _, self.query_text = request.raw_path.partition("?")
         self.headers: Mapping[str, str] = request.headers
         self.connection = connection
-        self.released = released
+        self.stalls = stalls
         self.plan: Plan = NO_PLAN
         self.bytes_in = 0
         self.bytes_out = 0
@@ -111,7 +120,7 @@ class Exchange:
     async def start(self) -> None:
         """What happens before the request is looked at."""
         if self.plan.latency:
-            await asyncio.sleep(self.plan.latency)
+            await pause(self.plan.latency)
         fault = self.plan.fault
         if fault is None or fault.when != "before" or fault.after_bytes is not None:
             return
@@ -127,11 +136,7 @@ class Exchange:
             await self.stall(fault)
 
     async def stall(self, fault: Fault) -> None:
-        try:
-            async with asyncio.timeout(fault.timeout):
-                await self.released.wait()
-        except TimeoutError:
-            pass
+        await self.stalls.hold(fault.timeout)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The request's body as it comes in.

@@ -88,6 +88,10 @@ class GCSServerProcess:
         """Let stalled requests go on."""
         self._control("POST", "release")
 
+    def wait_stalled(self, count: int = 1) -> None:
+        """Return once so many requests are held back by a ``stall``."""
+        self._control("GET", f"stalled?count={count}")
+
     def log(self) -> list[dict[str, Any]]:
         """The requests so far, the oldest first."""
         requests: list[dict[str, Any]] = self._control("GET", "log")["requests"]

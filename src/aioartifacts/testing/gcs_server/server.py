@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakKeyDictionary
@@ -16,6 +15,7 @@ from .exchange import CLOSE, Connection, Dropped, Exchange, Interrupted
 from .faults import Fault, Faults
 from .journal import Journal
 from .json_api import JsonApi
+from .stalls import Stalls
 from .state import Preconditions, State
 from .tokens import Tokens
 from .uploads import PlainError, Uploads
@@ -57,8 +57,8 @@ class GCSServer:
         self.url = ""
         self._port = port
         self._require_token = require_token
-        self._released = asyncio.Event()
-        self.control = Control(self.state, self.faults, self.journal, self.tokens, self._released, buckets=buckets)
+        self.stalls = Stalls()
+        self.control = Control(self.state, self.faults, self.journal, self.tokens, self.stalls, buckets=buckets)
         self._standing = Faults()
         if latency_ms:
             self._standing.add(Fault(action="latency", latency_ms=latency_ms))
@@ -106,7 +106,7 @@ class GCSServer:
 
     def add_fault(self, fault: Fault) -> int:
         """Install a fault, and make stalls hold again after a release."""
-        self._released.clear()
+        self.stalls.arm()
         return self.faults.add(fault)
 
     def _connection(self, request: web.BaseRequest) -> Connection:
@@ -118,7 +118,7 @@ class GCSServer:
         return connection
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        exchange = Exchange(request, self._connection(request), self._released)
+        exchange = Exchange(request, self._connection(request), self.stalls)
         if exchange.path.startswith("/_control/"):
             return await self._handle_control(exchange)
         entry = self.journal.begin(exchange)
@@ -145,7 +145,7 @@ class GCSServer:
     async def _handle_control(self, exchange: Exchange) -> web.StreamResponse:
         segments = exchange.path.split("/")[2:]
         try:
-            answer = self.control.handle(await self._call(exchange, segments))
+            answer = await self.control.handle(await self._call(exchange, segments))
         except ApiError as error:
             answer = error.as_json()
         return await exchange.send(answer)
