@@ -32,7 +32,7 @@ async def main(folder: str) -> None:
         # … or it goes on, and tells every outcome.
         outcomes = await store.save_many(mixed, on_error="collect")
         for path, outcome in outcomes.items():
-            print(path, "failed" if isinstance(outcome, BaseException) else "saved")
+            print(path, "saved" if outcome.ok else f"failed: {type(outcome.error).__name__}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Mapping
+from typing import Any
 
 import aioartifacts as aa
 
@@ -33,7 +34,7 @@ class TrackMaterializer(aa.Materializer):
             raise aa.Declined("a point is a pair")  # the next candidate is asked: in the end, pickle
         points = obj.points
 
-        def produce(sink: aa.Sink) -> None:
+        def produce(sink: Any) -> None:
             for x, y in points:
                 sink.write(struct.pack("<dd", x, y))
 
@@ -43,14 +44,14 @@ class TrackMaterializer(aa.Materializer):
         data = parts.read("points.f64")
         return Track(str(parts.meta["name"]), list(struct.iter_unpack("<dd", data)))
 
-    def summary(self, obj: object) -> Mapping[str, aa.JSON]:
+    def summary(self, obj: object) -> Mapping[str, Any]:
         return {"points": len(obj.points)} if isinstance(obj, Track) else {}
 
 
 async def main() -> None:
     registry = aa.MaterializerRegistry()
     registry.register(TrackMaterializer())
-    async with aa.MemoryArtifactStore(registry=registry) as store:
+    async with aa.MemoryArtifactStore(materializers=registry) as store:
         await store.save(Track("commute", [(0.0, 0.0), (1.5, 2.5)]), "tracks/commute")
         info = await store.info("tracks/commute")
         print(info.format, dict(info.summary), "safe to load:", info.safe)

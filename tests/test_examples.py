@@ -14,7 +14,7 @@ SHOWN = {
     "demo.py": ["every one came back exactly as it went in", "only if you trust who wrote it"],
     "async_store.py": ["loaded {'accuracy': 0.93", "listed churn/<today>/r1/data/prep/labels", "still there: False"],
     "sync_store.py": ["loaded {'a': (1, 2)}", "sum 140", "left ['experiments/first']"],
-    "bulk.py": ["raised ['bad']", "good saved", "bad failed"],
+    "bulk.py": ["raised ['bad']", "good saved", "bad failed: EncodeError"],
     "custom_materializer.py": ["track {'points': 2} safe to load: True", "commute [(0.0, 0.0), (1.5, 2.5)]"],
 }
 

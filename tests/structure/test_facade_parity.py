@@ -22,8 +22,8 @@ def verbs(cls: type) -> set[str]:
     return {name for name in dir(cls) if not name.startswith("_") and not isinstance(getattr(cls, name), property)}
 
 
-def properties(cls: type) -> set[str]:
-    return {name for name in dir(cls) if not name.startswith("_") and isinstance(getattr(cls, name), property)}
+def attributes(store: Any) -> set[str]:
+    return {name for name in dir(store) if not name.startswith("_") and not callable(getattr(store, name))}
 
 
 def pairs() -> list[Any]:
@@ -44,7 +44,8 @@ def shape(function: Callable[..., Any]) -> list[tuple[str, str, str, str]]:
 def plain(annotation: object) -> str:
     """An annotation without what makes it async."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return re.sub(r"\bAsync(Iterator|Iterable|Generator)\b", r"\1", text.replace("aioartifacts.store.", "").replace("_async.", ""))
+    text = re.sub(r"\bAsync(Iterator|Iterable|Generator)\b", r"\1", text)
+    return text.replace("Date", "date")  # a method of the name `date` forces one of the two to write it so
 
 
 def first_line(function: object) -> str:
@@ -57,9 +58,14 @@ def test_same_verbs(name: str) -> None:
     assert verbs(getattr(aioartifacts.sync, name)) == expected
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_same_properties(name: str) -> None:
-    assert properties(getattr(aioartifacts.sync, name)) == properties(getattr(aioartifacts, name))
+@pytest.mark.parametrize("url", ["memory://", "folder"])
+def test_same_attributes(url: str) -> None:
+    assert attributes(aioartifacts.sync.open_store(url)) == attributes(aioartifacts.open_store(url))
+
+
+def test_same_attributes_of_a_run() -> None:
+    ours = aioartifacts.sync.open_store("memory://").run("r1")
+    assert attributes(ours) == attributes(aioartifacts.open_store("memory://").run("r1"))
 
 
 @pytest.mark.parametrize(("name", "verb"), pairs())

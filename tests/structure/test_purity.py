@@ -7,7 +7,7 @@ import ast
 import pytest
 from modules import Module, modules
 
-PURE = ["errors", "types", "keys", "checksum", "record", "trust", "legacy", "protocol"]
+PURE = ["errors", "types", "keys", "checksum", "record", "trust", "legacy", "operations", "protocol"]
 
 IMPURE_MODULES = {
     "os", "io", "pathlib", "shutil", "tempfile", "glob", "mmap", "fcntl", "socket", "ssl", "select", "selectors", "http", "urllib",

@@ -37,7 +37,7 @@ async def single(store: aa.ArtifactStore, frame: pd.DataFrame) -> None:
     assert_type(await store.load("a", as_type=np.ndarray, mmap=True), np.ndarray[Any, Any])
     assert_type(await store.load("a", verify=False, columns=["n"]), Any)
     assert_type(await store.exists("a"), bool)
-    assert_type(await store.delete("a"), None)
+    assert_type(await store.delete("a"), bool)
     assert_type(await store.size("a"), int)
     assert_type(await store.list_artifacts(), list[str])
     assert_type(await store.list_artifacts(prefix="a"), list[str])
@@ -58,13 +58,22 @@ async def materialized(store: aa.ArtifactStore, frame: pd.DataFrame) -> None:
     assert_type(await store.materialize(obj=frame, name="f", run_id="r", step_name="s", project_name="p"), str)
     run = store.run("r1", project_name="churn")
     assert_type(run, aa.Run)
-    assert_type(await run.materialize(frame, "features", "prep"), str)
+    assert_type(await run.materialize(frame, name="features", step_name="prep"), str)
+    assert_type(await run.materialize_many({"features": frame}, "prep"), dict[str, str])
+    assert_type(await run.load("features", "prep"), Any)
+    assert_type(run.path("features", "prep"), str)
 
 
 async def bulk(store: aa.ArtifactStore, objects: Mapping[str, object]) -> None:
     assert_type(await store.save_many(objects), dict[str, str])
-    assert_type(await store.save_many(objects, on_error="collect"), dict[str, str | BaseException])
+    assert_type(await store.save_many(objects, on_error="collect"), dict[str, aa.Outcome[str]])
+    outcomes = await store.load_many(["a", "b"], on_error="collect")
+    assert_type(outcomes["a"].ok, bool)
+    assert_type(outcomes["a"].unwrap(), Any)
+    assert_type(outcomes["a"].error, BaseException | None)
     assert_type(await store.load_many(["a", "b"]), dict[str, Any])
+    assert_type(await store.delete_many(["a", "b"]), dict[str, bool])
+    assert_type(await store.delete_tree("a"), int)
     assert_type(await store.materialize_many(objects, run_id="r", step_name="s", project_name="p"), dict[str, str])
 
 
