@@ -155,6 +155,18 @@ def _explain_damage(raw: bytes, path: str) -> None:
         )
 
 
+def owner_of(data: Buffer) -> str | None:
+    """The path that a sound record was written for, wherever it was found; None when it is not one."""
+    try:
+        return decode_record(data, msgspec.json.decode(data, type=_Owner).path).record.path
+    except (msgspec.MsgspecError, RecordError, ForeignRecord, RecursionError, UnicodeDecodeError):
+        return None
+
+
+class _Owner(msgspec.Struct):
+    path: str
+
+
 def _inconsistency(record: Record, path: str) -> str | None:
     if record.aioartifacts != SCHEMA:
         return f"schema version {record.aioartifacts} is not {SCHEMA}; upgrade aioartifacts"

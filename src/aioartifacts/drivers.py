@@ -1,0 +1,508 @@
+"""Carry out the steps of `aioartifacts.protocol` over a blocking object store, in whatever thread this is called in."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from aioartifacts.checksum import Digest, hex32
+from aioartifacts.errors import ArtifactError, EncodeError, IntegrityError
+from aioartifacts.objects.base import BlockingObjectStore, Body, Buffers, PutRequest, Sink, join
+from aioartifacts.operations import (
+    Commit,
+    Compute,
+    Decode,
+    Delete,
+    Get,
+    Head,
+    Inlined,
+    ListUnder,
+    Operation,
+    Put,
+    Steps,
+    Stored,
+    Wait,
+)
+from aioartifacts.parts import StoredParts, with_parts
+from aioartifacts.types import KIB, MIB, Buffer, ObjectInfo
+from aioartifacts.workers import Batch, CallerWorkers, Cancelled, Job, LoopWorkers
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+LARGE = 256 * KIB
+"""Bytes from which an artifact counts as large: it then leaves the lane of the small ones."""
+
+
+class ByteBudget:
+    """Bytes that payloads may take at a time, shared by the threads of one store. What is larger than all of it runs alone."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._free = limit
+        self._changed = threading.Condition()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (ByteBudget, (self.limit,))
+
+    def take(self, size: int, job: Job[Any]) -> int:
+        """Wait for *size* bytes; returns what has been taken, to be given back."""
+        wanted = min(size, self.limit)
+        with self._changed:
+            while self._free < wanted:
+                job.check()
+                self._changed.wait(0.1)  # wakes to look whether the job has been cancelled
+            self._free -= wanted
+        return wanted
+
+    def give(self, taken: int) -> None:
+        """Return what `take` took."""
+        with self._changed:
+            self._free += taken
+            self._changed.notify_all()
+
+
+def drive(steps: Steps[T], objects: BlockingObjectStore, job: Job[Any], budget: ByteBudget) -> T:
+    """Carry out *steps* to the end, and return their result.
+
+    When the job is cancelled, or this thread interrupted, that is thrown into the steps, and what they do to clean up is carried
+    out before the exception leaves.
+    """
+    answer: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            if error is None:
+                operation = steps.send(answer)
+            else:
+                thrown, error = error, None
+                operation = steps.throw(thrown)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        try:
+            answer = perform(operation, objects, job, budget)
+        except BaseException as raised:
+            error = raised
+
+
+@dataclass(slots=True)
+class Outcome(Generic[T]):
+    """What one of several steps returned or raised."""
+
+    result: T | None = None
+    error: BaseException | None = None
+
+
+def drive_together(
+    many: Sequence[Steps[T]], objects: BlockingObjectStore, job: Job[Any], budget: ByteBudget
+) -> list[Outcome[T]]:
+    """Carry out several steps side by side, so that the store can make what they put durable together.
+
+    The outcomes come in the order of *many*.
+    """
+    outcomes: list[Outcome[T]] = [Outcome() for _ in many]
+    turns: list[tuple[int, Any, BaseException | None]] = [(i, None, None) for i in range(len(many))]
+    while turns:
+        following: list[tuple[int, Any, BaseException | None]] = []
+        commits: list[tuple[int, Commit]] = []
+        for index, answer, error in turns:
+            try:
+                operation = many[index].send(answer) if error is None else many[index].throw(error)
+            except StopIteration as stop:
+                outcomes[index].result = stop.value
+                continue
+            except BaseException as raised:
+                outcomes[index].error = raised
+                continue
+            if type(operation) is Commit:
+                commits.append((index, operation))
+                continue
+            try:
+                following.append((index, perform(operation, objects, job, budget), None))
+            except BaseException as raised:
+                following.append((index, None, raised))
+        following.extend(_commit_together(commits, objects, job))
+        turns = following
+    return outcomes
+
+
+def _commit_together(
+    commits: list[tuple[int, Commit]], objects: BlockingObjectStore, job: Job[Any]
+) -> list[tuple[int, Any, BaseException | None]]:
+    if not commits:
+        return []
+    try:
+        job.check()
+        answers = objects.put_many([PutRequest(c.key, Buffers(c.data), c.if_generation) for _, c in commits])
+    except BaseException as raised:
+        return [(index, None, raised) for index, _ in commits]
+    return [
+        (index, None, answer if isinstance(answer, BaseException) else None)
+        for (index, _), answer in zip(commits, answers, strict=True)
+    ]
+
+
+def perform(
+    operation: Operation | tuple[Operation, ...], objects: BlockingObjectStore, job: Job[Any], budget: ByteBudget
+) -> Any:
+    """Carry out one operation, or several one after another."""
+    match operation:
+        case Get(key):
+            job.check()
+            return objects.get(key)
+        case Commit(key, data, if_generation):
+            job.check()
+            objects.put(key, Buffers(data), if_generation=if_generation)
+            return None
+        case Decode():
+            job.check()
+            return _decode(operation, objects, job, budget)
+        case Compute(call):
+            job.check()
+            return call()
+        case Put():
+            job.check()
+            return _put(operation, objects, job)
+        case Head(key):
+            job.check()
+            return objects.head(key)
+        case Delete(key, if_generation):
+            return objects.delete(key, if_generation=if_generation)
+        case ListUnder(prefix):
+            job.check()
+            return list(objects.list(prefix))
+        case Wait(seconds):
+            job.check()
+            time.sleep(seconds)
+            return None
+        case tuple():
+            return _perform_all(operation, objects, job, budget)
+
+
+def _perform_all(
+    operations: tuple[Operation, ...], objects: BlockingObjectStore, job: Job[Any], budget: ByteBudget
+) -> tuple[Any, ...]:
+    if len(operations) > 1 and all(type(operation) is Put for operation in operations):
+        return _put_all([op for op in operations if isinstance(op, Put)], objects, job)
+    answers: list[Any] = []
+    failure: BaseException | None = None
+    for operation in operations:
+        try:
+            answers.append(perform(operation, objects, job, budget))
+        except BaseException as error:
+            # Deletes are what is left to clean up: one that fails must not keep the others from being tried.
+            if type(operation) is not Delete:
+                raise
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return tuple(answers)
+
+
+# Put ----------------------------------------------------------------------------------------------------------------
+
+
+class _Inline(Exception):
+    """Raised by a body at its end to say that it was so small that there is nothing to store."""
+
+
+class CountedBody(Body):
+    """A body that counts and digests what passes, a bounded piece at a time, and keeps it in memory up to *inline_max* bytes.
+
+    Small or large is decided here alone: nothing reaches the store's sink before the limit is passed, and a body that never
+    passes it ends by raising, so that the store has nothing to keep.
+    """
+
+    def __init__(self, put: Put, job: Job[Any]) -> None:
+        self.size = put.body.size
+        self.digest = Digest(sha256=put.sha256)
+        self.inlined: bytes | None = None
+        self._put = put
+        self._job = job
+
+    def write_to(self, sink: Sink) -> None:
+        self.digest = Digest(sha256=self._put.sha256)
+        counting = _CountingSink(sink, self.digest, self._job, self._put.inline_max)
+        produce(self._put, counting)
+        if counting.held is not None:
+            self.inlined = bytes(counting.held)
+            raise _Inline
+
+    def answer(self) -> Stored | Inlined:
+        """What became of the body, once it has been put."""
+        digest = self.digest
+        if self.inlined is not None:
+            return Inlined(self.inlined, digest.crc32c, digest.sha256)
+        return Stored(digest.size, digest.crc32c, digest.sha256)
+
+
+class _CountingSink:
+    def __init__(self, sink: Sink, digest: Digest, job: Job[Any], inline_max: int) -> None:
+        self.held: bytearray | None = bytearray() if inline_max >= 0 else None
+        self.failure: BaseException | None = None
+        self._sink = sink
+        self._digest = digest
+        self._job = job
+        self._inline_max = inline_max
+
+    def write(self, data: Buffer, /) -> int:
+        view = memoryview(data)
+        if view.format != "B" or view.ndim != 1:
+            view = view.cast("B")
+        size = view.nbytes
+        if self.held is not None and len(self.held) + size <= self._inline_max:
+            self._digest.update(view)
+            self.held += view
+            return size
+        try:
+            if self.held:
+                self._sink.write(self.held)
+            self.held = None
+            for start in range(0, size, MIB):
+                self._job.check()
+                piece = view[start : start + MIB]
+                self._digest.update(piece)
+                if self._digest.size > LARGE:
+                    self._job.outgrow()
+                self._sink.write(piece)
+        except BaseException as error:
+            self.failure = error
+            raise
+        return size
+
+
+def produce(put: Put, sink: _CountingSink) -> None:
+    """Write a part's body to *sink*; what the materializer raises becomes an `EncodeError`, what the sink raises stays what it is."""
+    try:
+        put.body.write_to(sink)
+    except Exception as error:
+        if sink.failure is not None:
+            raise sink.failure from None  # whatever the materializer has made of it
+        if isinstance(error, ArtifactError):
+            raise
+        raise EncodeError(f"{put.path!r}: encoding failed: {type(error).__name__}: {error}", path=put.path) from error
+
+
+def inline(put: Put) -> Inlined | None:
+    """The answer to a put whose body is known to be small, without asking any store."""
+    body = put.body
+    if type(body) is not Buffers or body.size > put.inline_max:
+        return None
+    digest = Digest(sha256=put.sha256)
+    digest.update(data := join(body))
+    return Inlined(data, digest.crc32c, digest.sha256)
+
+
+def _put(put: Put, objects: BlockingObjectStore, job: Job[Any]) -> Stored | Inlined:
+    small = inline(put)
+    if small is not None:
+        return small
+    body = CountedBody(put, job)
+    try:
+        info = objects.put(put.key, body)
+    except _Inline:
+        return body.answer()
+    check_stored(put, info, body.digest)
+    return body.answer()
+
+
+def _put_all(puts: list[Put], objects: BlockingObjectStore, job: Job[Any]) -> tuple[Stored | Inlined, ...]:
+    job.check()
+    answers: list[Stored | Inlined | None] = [inline(put) for put in puts]
+    left = [index for index, answer in enumerate(answers) if answer is None]
+    bodies = [CountedBody(puts[index], job) for index in left]
+    stored = objects.put_many([PutRequest(puts[i].key, body) for i, body in zip(left, bodies, strict=True)])
+    failures: list[BaseException] = []
+    for index, body, info in zip(left, bodies, stored, strict=True):
+        if isinstance(info, BaseException) and not isinstance(info, _Inline):
+            failures.append(info)
+            continue
+        if isinstance(info, ObjectInfo):
+            check_stored(puts[index], info, body.digest)
+        answers[index] = body.answer()
+    if failures:
+        raise first_with_notes(failures)
+    return tuple(answer for answer in answers if answer is not None)
+
+
+def check_stored(put: Put, info: ObjectInfo, digest: Digest) -> None:
+    """Compare what the store says it holds with what was handed to it.
+
+    Raises:
+        IntegrityError: bytes were lost or changed on the way.
+    """
+    if info.size != digest.size:
+        expected: object = digest.size
+        actual: object = info.size
+    elif info.crc32c is not None and info.crc32c != digest.crc32c:
+        expected, actual = hex32(digest.crc32c), hex32(info.crc32c)
+    else:
+        return
+    raise IntegrityError(
+        f"{put.path!r}: the store holds something else than it was given under {put.key!r}; save again",
+        path=put.path,
+        operation="save",
+        expected=expected,
+        actual=actual,
+    )
+
+
+def first_with_notes(failures: Sequence[BaseException]) -> BaseException:
+    """The first of several errors, the others as its notes."""
+    first, *others = failures
+    for other in others[:10]:
+        first.add_note(f"and: {type(other).__name__}: {other}")
+    return first
+
+
+def _decode(operation: Decode[T], objects: BlockingObjectStore, job: Job[Any], budget: ByteBudget) -> T:
+    size = sum(source.size for source in operation.sources if source.key is not None)
+    if size <= LARGE:
+        return with_parts(StoredParts(operation, objects, job), operation.call)
+    job.outgrow()
+    taken = budget.take(0 if operation.options.mmap else size, job)
+    try:
+        return with_parts(StoredParts(operation, objects, job), operation.call)
+    finally:
+        budget.give(taken)
+
+
+# Engine -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Task(Generic[K, T]):
+    """One of many verbs to be carried out: what to call its outcome, and its steps."""
+
+    key: K
+    steps: Steps[T]
+    light: bool = True
+    """Whether it is sure to be quick, so that it may share a turn with others."""
+
+
+@dataclass(slots=True)
+class Outcomes(Generic[K, T]):
+    """What became of many verbs; those dropped after a failure are in neither."""
+
+    results: dict[K, T] = field(default_factory=dict)
+    errors: dict[K, BaseException] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """What an artifact store asks of whatever carries its steps out."""
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Carry out one verb."""
+        ...
+
+    async def run_many(self, tasks: Iterable[Task[K, T]], *, fail_fast: bool) -> Outcomes[K, T]:
+        """Carry out many verbs at once. With *fail_fast* the first failure stops the others."""
+        ...
+
+    def pages(self, prefix: str, *, name: str | None = None) -> AsyncIterator[list[ObjectInfo]]:
+        """List objects, some hundred at a time."""
+        ...
+
+    async def validate(self) -> None:
+        """Check that the store can be used."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of threads and connections; the engine may be used again."""
+        ...
+
+
+_SHARED = 32
+"""Light verbs that share one turn of a worker, at most."""
+_PAGE = 500
+"""Objects listed in one hop."""
+
+
+class BlockingEngine:
+    """Carries steps out over a blocking object store: a whole verb, or many small ones, in one hop into a worker."""
+
+    def __init__(
+        self, objects: BlockingObjectStore, workers: LoopWorkers | CallerWorkers, budget: ByteBudget, *, together: bool
+    ) -> None:
+        self._objects = objects
+        self._workers = workers
+        self._budget = budget
+        self._together = together
+
+    async def run(self, steps: Steps[T]) -> T:
+        return await self._workers.call(lambda job: drive(steps, self._objects, job, self._budget))
+
+    async def run_many(self, tasks: Iterable[Task[K, T]], *, fail_fast: bool) -> Outcomes[K, T]:
+        source = _Turns(iter(tasks))
+
+        def turn(job: Job[None], batch: Batch[K, T]) -> None:
+            if self._together:
+                self._run_together(source, job, batch)
+            else:
+                self._run_in_turn(source, job, batch, fail_fast)
+
+        calls = iter(lambda: None if source.exhausted else turn, None)
+        batch = await self._workers.call_many(calls, fail_fast=fail_fast)
+        return Outcomes(batch.results, batch.errors)
+
+    def _run_in_turn(self, source: _Turns[K, T], job: Job[None], batch: Batch[K, T], fail_fast: bool) -> None:
+        for _ in range(_SHARED):
+            task = source.next()
+            if task is None:
+                return
+            try:
+                batch.results[task.key] = drive(task.steps, self._objects, job, self._budget)
+            except Cancelled:
+                return
+            except Exception as error:
+                batch.errors[task.key] = error
+                if fail_fast:
+                    return
+            if job.outgrown:
+                return
+
+    def _run_together(self, source: _Turns[K, T], job: Job[None], batch: Batch[K, T]) -> None:
+        tasks: list[Task[K, T]] = []
+        while len(tasks) < _SHARED and (task := source.next()) is not None:
+            tasks.append(task)
+            if not task.light:
+                break
+        # One that may be heavy goes last, and alone, so that no light one waits for it.
+        heavy = [tasks.pop()] if tasks and not tasks[-1].light else []
+        for group in (tasks, heavy):
+            outcomes = drive_together([task.steps for task in group], self._objects, job, self._budget)
+            for task, outcome in zip(group, outcomes, strict=True):
+                if outcome.error is None:
+                    batch.results[task.key] = outcome.result  # type: ignore[assignment]
+                elif not isinstance(outcome.error, Cancelled):
+                    batch.errors[task.key] = outcome.error
+
+    async def pages(self, prefix: str, *, name: str | None = None) -> AsyncIterator[list[ObjectInfo]]:
+        listing = await self._workers.call(lambda job: iter(self._objects.list(prefix, name=name)))
+        while page := await self._workers.call(lambda job: list(itertools.islice(listing, _PAGE))):
+            yield page
+
+    async def validate(self) -> None:
+        await self._workers.call(lambda job: self._objects.validate())
+
+    async def aclose(self) -> None:
+        self._workers.pool.close()
+
+
+class _Turns(Generic[K, T]):
+    """Tasks handed out to several threads."""
+
+    def __init__(self, tasks: Iterator[Task[K, T]]) -> None:
+        self.exhausted = False
+        self._tasks = tasks
+        self._lock = threading.Lock()
+
+    def next(self) -> Task[K, T] | None:
+        with self._lock:
+            task = None if self.exhausted else next(self._tasks, None)
+            self.exhausted = task is None
+            return task

@@ -1,0 +1,127 @@
+"""What the steps of `aioartifacts.protocol` can ask for, and be answered: frozen values, carried out by the drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from aioartifacts.materializers.base import Parts
+from aioartifacts.objects.base import Body
+from aioartifacts.types import Generation, LoadOptions
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Compute(Generic[T]):
+    """Call a function that may take long; the answer is what it returns."""
+
+    call: Callable[[], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Store a body; the answer is `Stored`, or `Inlined` when it turns out to be of *inline_max* bytes or less."""
+
+    path: str
+    """The artifact's, for messages."""
+    key: str
+    body: Body
+    inline_max: int = -1
+    sha256: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Store a record, unless the call has been cancelled meanwhile; the answer is None."""
+
+    key: str
+    data: bytes
+    if_generation: Generation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read a whole small object; the answer is `ObjectData` with its generation."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Ask for an object's `ObjectInfo`."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListUnder:
+    """Ask for the list of `ObjectInfo` of everything under a prefix that is known to hold little."""
+
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove an object, or exactly one generation of it."""
+
+    key: str
+    if_generation: Generation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one part is to be read from, and what must be found there."""
+
+    name: str
+    size: int
+    key: str | None = None
+    data: bytes | None = None
+    """The part itself, when it was inlined; covered by the record's checksum."""
+    crc32c: str | None = None
+    """None for what was written without one."""
+    sha256: str | None = None
+    """Only where a signature covers it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decode(Generic[T]):
+    """Fetch the parts of an artifact, verified, and call a function with them."""
+
+    path: str
+    sources: tuple[Source, ...]
+    meta: Mapping[str, Any]
+    options: LoadOptions
+    trusted: bool
+    call: Callable[[Parts], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Let some seconds pass."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A part that lies in an object of its own."""
+
+    size: int
+    crc32c: int
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inlined:
+    """A part so small that it goes into the record."""
+
+    data: bytes
+    crc32c: int
+    sha256: str | None
+
+
+Operation: TypeAlias = "Compute[Any] | Put | Commit | Get | Head | ListUnder | Delete | Decode[Any] | Wait"
+Steps: TypeAlias = Generator["Operation | tuple[Operation, ...]", Any, T]
+"""Yields operations, singly or several at once, and returns the verb's result."""

@@ -1,0 +1,608 @@
+"""What is done to an artifact, and in which order: save, load, delete and look, as generators of operations.
+
+A generator yields an operation, or several that may run at once, and is sent the answer, or thrown the error. It does no I/O and
+knows no thread and no loop; `aioartifacts.drivers` and `aioartifacts.transfer` carry the operations out. So the order that makes a
+save atomic stands in one place, for every store and for both colours:
+
+* save: encode → parts under names never used before → the record, which is the commit → the parts of the record it replaced;
+* load: record → may it be decoded here? → parts, verified → decode;
+* delete: the record → exactly the parts it names.
+
+A driver that is cancelled throws into the generator and goes on carrying out what that answers: its cleaning up.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from aioartifacts import legacy
+from aioartifacts.checksum import hex32
+from aioartifacts.errors import (
+    ArtifactError,
+    ArtifactExistsError,
+    ArtifactNotFoundError,
+    ConflictError,
+    DecodeError,
+    EncodeError,
+    IntegrityError,
+    RecordError,
+    TransientStoreError,
+)
+from aioartifacts.keys import part_files, record_key
+from aioartifacts.materializers.base import Declined, Dump, Materializer, MaterializerLookup, Parts
+from aioartifacts.objects.base import ObjectData
+from aioartifacts.operations import (
+    Commit,
+    Compute,
+    Decode,
+    Delete,
+    Get,
+    Head,
+    Inlined,
+    ListUnder,
+    Put,
+    Source,
+    Steps,
+    Stored,
+    Wait,
+)
+from aioartifacts.record import (
+    Decoded,
+    ForeignRecord,
+    PartRecord,
+    Record,
+    check_metadata,
+    decode_record,
+    encode_record,
+    new_write_id,
+    owner_of,
+)
+from aioartifacts.trust import Keyring, check_trust
+from aioartifacts.types import INLINE_MAX, JSON, Generation, LoadOptions, ObjectInfo, RetryPolicy, Trust
+
+_log = logging.getLogger("aioartifacts")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the steps need to know of the store they work for."""
+
+    materializers: MaterializerLookup
+    trust: Trust | None = None
+    """None for what `default_trust` says."""
+    default_trust: Callable[[], Trust] = lambda: "data"
+    """May block, so it is asked in a worker, and only when the answer matters."""
+    keys: Keyring = field(default_factory=Keyring)
+    inline_max: int = INLINE_MAX
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    clock: Callable[[], float] = time.monotonic
+
+
+# Save ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An object after its materializer has been found."""
+
+    materializer: Materializer
+    dump: Dump
+    type: str
+    summary: Mapping[str, Any]
+
+
+def save(
+    obj: object,
+    path: str,
+    config: Config,
+    *,
+    metadata: Mapping[str, JSON] | None = None,
+    overwrite: bool = True,
+    format: str | None = None,
+    producer: Mapping[str, str] | None = None,
+) -> Steps[None]:
+    """Encode, put the parts, commit, remove what was replaced."""
+    if not overwrite:
+        yield from _refuse_existing(path)
+    kept = check_metadata(metadata, path)
+    encoded: Encoded = yield Compute(lambda: encode(obj, path, config.materializers, format))
+    write_id = new_write_id()
+    parts = encoded.dump.parts
+    files = part_files(write_id, tuple(part.name for part in parts))
+    room = _inline_room(encoded.dump, config.inline_max)
+    puts = tuple(
+        Put(path, f"{path}/{file}", part.body, inline_max=room, sha256=bool(config.keys))
+        for part, file in zip(parts, files, strict=True)
+    )
+    try:
+        placed: tuple[Stored | Inlined, ...] = (yield puts) if puts else ()
+        record = _record(path, write_id, encoded, placed, files, kept, dict(producer or {}))
+        data = encode_record(record, config.keys)
+    except BaseException:
+        yield from _discard(path, puts)
+        raise
+    try:
+        replaced = yield from _commit(path, record, data, config, overwrite)
+    except TransientStoreError:
+        raise  # the commit may yet arrive, so the parts must stay; if it never does, a sweep removes them
+    except BaseException as error:
+        # An error of ours says that nothing was committed. An interruption says nothing, so look.
+        if isinstance(error, Exception) or not (yield from _is_committed(path, write_id)):
+            yield from _discard(path, puts)
+        raise
+    if replaced is not None:
+        yield from _remove_parts(replaced)
+
+
+def _discard(path: str, puts: tuple[Put, ...]) -> Steps[None]:
+    """Remove the parts of a save that failed. Should that fail too, the first error is the one to hear of."""
+    try:
+        yield tuple(Delete(put.key) for put in puts)
+    except ArtifactError as error:
+        _log.warning("parts of a failed save remain until a sweep: %s: %s", path, error)
+
+
+def _is_committed(path: str, write_id: str) -> Steps[bool]:
+    """Whether the record is that of this write; also true when that cannot be found out, since then nothing may be removed."""
+    try:
+        found: ObjectData = yield Get(record_key(path))
+        return decode_record(found.data, path).record.write_id == write_id
+    except (ArtifactNotFoundError, RecordError, ForeignRecord):
+        return False
+    except ArtifactError:
+        return True
+
+
+def _refuse_existing(path: str) -> Steps[None]:
+    """Spare the upload when the outcome is plain; the commit decides all the same."""
+    try:
+        yield Head(record_key(path))
+    except ArtifactNotFoundError:
+        return
+    raise _exists(path)
+
+
+def _exists(path: str) -> ArtifactExistsError:
+    return ArtifactExistsError(
+        f"{path!r} exists already, and overwrite=False was asked for; choose another path or overwrite", path=path
+    )
+
+
+def encode(obj: object, path: str, materializers: MaterializerLookup, format: str | None) -> Encoded:
+    """Find the first materializer that can hold *obj* exactly, and let it dump.
+
+    Raises:
+        EncodeError: none can, or one failed.
+    """
+    declined: list[str] = []
+    for materializer in materializers.candidates(obj, format):
+        try:
+            dump = materializer.dump(obj)
+            summary = materializer.summary(obj)
+        except Declined as reason:
+            declined.append(f"{materializer.format}: {reason}")
+            continue
+        except ArtifactError:
+            raise
+        except (Exception, SystemExit, GeneratorExit) as error:
+            raise encode_error(obj, path, error) from error
+        return Encoded(materializer, dump, _type_name(type(obj)), summary)
+    raise EncodeError(
+        f"{path!r}: a {_type_name(type(obj))} cannot be saved exactly"
+        + (f" as {format!r}" if format else "")
+        + (f" ({'; '.join(declined)})" if declined else "")
+        + ("; leave out format= to let the library choose" if format else "; register a materializer for it"),
+        path=path,
+    )
+
+
+def encode_error(obj: object, path: str, cause: BaseException) -> EncodeError:
+    """What a materializer's failure becomes."""
+    return EncodeError(
+        f"{path!r}: encoding a {_type_name(type(obj))} failed: {type(cause).__name__}: {cause}", path=path
+    )
+
+
+def _type_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _inline_room(dump: Dump, inline_max: int) -> int:
+    """Bytes up to which each part goes into the record, such that all together stay within *inline_max*."""
+    if len(dump.parts) == 1:
+        return inline_max
+    sizes = [part.body.size for part in dump.parts if part.body.size is not None]
+    if sum(sizes) > inline_max:
+        return -1
+    return inline_max if len(sizes) == len(dump.parts) else inline_max // len(dump.parts)
+
+
+def _record(
+    path: str,
+    write_id: str,
+    encoded: Encoded,
+    placed: tuple[Stored | Inlined, ...],
+    files: tuple[str, ...],
+    metadata: dict[str, Any],
+    producer: dict[str, str],
+) -> Record:
+    materializer, dump = encoded.materializer, encoded.dump
+    parts = tuple(
+        PartRecord(name=part.name, size=got.size, crc32c=hex32(got.crc32c), sha256=got.sha256, file=file)
+        if isinstance(got, Stored)
+        else PartRecord(name=part.name, size=len(got.data), crc32c=hex32(got.crc32c), sha256=got.sha256, data=got.data)
+        for part, got, file in zip(dump.parts, placed, files, strict=True)
+    )
+    return Record(
+        path=path,
+        write_id=write_id,
+        type=encoded.type,
+        serializer=materializer.name,
+        format=materializer.format,
+        file=parts[0].file if parts else None,
+        size=sum(part.size for part in parts),
+        parts=parts,
+        created=datetime.now(UTC).isoformat(),
+        environment=environment(materializer),
+        producer=producer,
+        summary=dict(encoded.summary),
+        metadata=metadata,
+        meta=dict(dump.meta),
+        safe=materializer.safe if dump.safe is None else dump.safe,
+    )
+
+
+def environment(materializer: Materializer) -> dict[str, str]:
+    """Versions of the interpreter and of the packages that a format depends on."""
+    versions = {"python": platform.python_version(), "aioartifacts": _own_version()}
+    for package in materializer.packages:
+        found = getattr(sys.modules.get(package), "__version__", None)
+        if found is not None:
+            versions[package] = str(found)
+    return versions
+
+
+@cache
+def _own_version() -> str:
+    try:
+        return version("aioartifacts")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _commit(path: str, record: Record, data: bytes, config: Config, overwrite: bool) -> Steps[Record | None]:
+    """Put the record: create it, or replace exactly the one that was read. Returns the one that was replaced."""
+    key = record_key(path)
+    expected: Generation = 0
+    replaced: Record | None = None
+    started, attempt = config.clock(), 0
+    while True:
+        try:
+            yield Commit(key, data, expected)
+            return replaced
+        except (ArtifactExistsError, ConflictError) as error:
+            if attempt > 0:
+                if config.clock() - started > config.retry.deadline:
+                    raise ConflictError(
+                        f"{path!r} was replaced by others again and again for {config.retry.deadline:g} s; save again later, "
+                        "or under a path of its own",
+                        path=path,
+                        operation="save",
+                    ) from error
+                yield Wait(min(config.retry.delay(attempt - 1), 1.0))
+            attempt += 1
+        try:
+            found: ObjectData = yield Get(key)
+        except ArtifactNotFoundError:
+            expected, replaced = 0, None
+            continue
+        previous = _previous(found, path)
+        if previous is not None and previous.write_id == record.write_id:
+            return replaced  # our own commit, whose answer was lost
+        if not overwrite:
+            raise _exists(path)
+        if found.info.generation is None:
+            raise ConflictError(f"{path!r} exists, and the store cannot tell which version of it", path=path)
+        expected, replaced = found.info.generation, previous
+
+
+def _previous(found: ObjectData, path: str) -> Record | None:
+    """The record to be replaced; None when it is damaged or foreign, so that its parts, if any, are left to a sweep."""
+    try:
+        return decode_record(found.data, path).record
+    except ForeignRecord:
+        return None
+    except RecordError as error:
+        if isinstance(error.actual, int):
+            raise  # written by a newer version: not ours to replace
+        other = owner_of(found.data)
+        if other is not None and other != path:
+            raise ConflictError(
+                f"saving {path!r} would overwrite {other!r}: the disk does not tell the two names apart; choose another path",
+                path=path,
+                operation="save",
+            ) from error
+        return None
+
+
+def _remove_parts(record: Record) -> Steps[None]:
+    """Remove what a record named. It is out of sight already, so a failure leaves work for a sweep, and no more."""
+    deletes = tuple(Delete(f"{record.path}/{part.file}") for part in record.parts if part.file is not None)
+    if deletes:
+        try:
+            yield deletes
+        except ArtifactError as error:
+            _log.warning("parts of a replaced or deleted artifact remain until a sweep: %s: %s", record.path, error)
+
+
+# Load ---------------------------------------------------------------------------------------------------------------
+
+_REREADS = 4
+"""How often a load follows an artifact that is overwritten under its hands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a record, or what stands for one in a tree that FlowyML wrote, says of an artifact."""
+
+    path: str
+    write_id: str
+    type: str
+    serializer: str
+    format: str
+    size: int
+    sources: tuple[Source, ...]
+    meta: Mapping[str, Any]
+    safe: bool
+    signed: bool
+    """Whether the signature is there and one of the store's keys made it."""
+    created: datetime | None
+    environment: Mapping[str, str]
+    producer: Mapping[str, str]
+    summary: Mapping[str, Any]
+    metadata: dict[str, Any]
+
+
+def load(path: str, config: Config, options: LoadOptions) -> Steps[object]:
+    """Read the record, decide on trust, fetch the parts, decode."""
+    write_id = None
+    for _ in range(_REREADS):
+        found = yield from find(path, config)
+        if found.write_id == write_id:
+            break
+        write_id = found.write_id
+        materializer = config.materializers.for_format(found.format)
+        safe = materializer.safe and found.safe
+        trust = config.trust
+        if trust is None:
+            trust = "data" if safe else (yield Compute(config.default_trust))
+        trusted = check_trust(path=path, format=found.format, safe=safe, signature_valid=found.signed, trust=trust)
+        try:
+            return (yield Decode(path, found.sources, found.meta, options, trusted, _decoder(materializer, found)))
+        except ArtifactNotFoundError:
+            continue
+    raise IntegrityError(
+        f"a part of {path!r} is missing, though its record is there; restore it from a copy, or save the artifact again",
+        path=path,
+        operation="load",
+    )
+
+
+def _decoder(materializer: Materializer, found: Found) -> Callable[[Parts], object]:
+    return lambda parts: decode(materializer, found, parts)
+
+
+def decode(materializer: Materializer, found: Found, parts: Parts) -> object:
+    """Let the materializer load; whatever goes wrong becomes a `DecodeError` that names the versions."""
+    try:
+        return materializer.load(parts)
+    except ArtifactError as error:
+        if error.path is None:
+            error.path = found.path
+        raise
+    except (Exception, SystemExit, GeneratorExit) as error:
+        here = environment(materializer)
+        differ = [
+            f"{package} {wrote} (here {here.get(package, 'not imported')})"
+            for package, wrote in found.environment.items()
+            if here.get(package) != wrote
+        ]
+        hint = (
+            f"it was written with {', '.join(differ)}; try those versions"
+            if differ
+            else "the versions are the writer's"
+        )
+        raise DecodeError(
+            f"{found.path!r}: decoding format {found.format!r} failed: {type(error).__name__}: {error}; {hint}",
+            path=found.path,
+            operation="load",
+        ) from error
+
+
+def find(path: str, config: Config) -> Steps[Found]:
+    """Read the record under *path*, or describe what FlowyML left there.
+
+    Raises:
+        ArtifactNotFoundError: there is neither.
+        RecordError: there is something, but it cannot be understood.
+    """
+    try:
+        got: ObjectData = yield Get(record_key(path))
+    except ArtifactNotFoundError:
+        return (yield from _find_bare(path))
+    try:
+        decoded = decode_record(got.data, path)
+    except ForeignRecord:
+        return (yield from _find_folder(path, got))
+    return _found(decoded, config)
+
+
+def _found(decoded: Decoded, config: Config) -> Found:
+    record = decoded.record
+    signed = decoded.signed_by(config.keys)
+    return Found(
+        path=record.path,
+        write_id=record.write_id,
+        type=record.type,
+        serializer=record.serializer,
+        format=record.format,
+        size=record.size,
+        sources=tuple(
+            Source(
+                part.name,
+                part.size,
+                None if part.file is None else f"{record.path}/{part.file}",
+                part.data,
+                part.crc32c,
+                part.sha256 if signed else None,
+            )
+            for part in record.parts
+        ),
+        meta=record.meta,
+        safe=record.safe,
+        signed=signed,
+        created=_time(record.created),
+        environment=record.environment,
+        producer=record.producer,
+        summary=record.summary,
+        metadata=record.metadata,
+    )
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _find_bare(path: str) -> Steps[Found]:
+    """A bare pickle, as FlowyML's ``save`` leaves it."""
+    try:
+        info: ObjectInfo = yield Head(path)
+    except ArtifactNotFoundError:
+        raise not_found(path) from None
+    try:
+        meta: ObjectData | None = yield Get(legacy.bare_meta_key(path))
+    except ArtifactNotFoundError:
+        meta = None
+    described = legacy.describe_bare(path, None if meta is None else bytes(meta.data))
+    return _found_legacy(path, described, {path: info.size})
+
+
+def _find_folder(path: str, got: ObjectData) -> Steps[Found]:
+    """A folder, as FlowyML's ``materialize`` leaves it."""
+    listed: list[ObjectInfo] = yield ListUnder(path)
+    sizes = {info.key: info.size for info in listed}
+    names = [key.removeprefix(f"{path}/") for key in sizes]
+    described = legacy.describe_folder(path, bytes(got.data), names)
+    if described is None:
+        raise RecordError(
+            f"{path!r} has a metadata.json that neither aioartifacts nor FlowyML wrote; it is not an artifact",
+            path=path,
+        )
+    return _found_legacy(path, described, sizes)
+
+
+def _found_legacy(path: str, described: legacy.LegacyArtifact, sizes: Mapping[str, int]) -> Found:
+    missing = [key for key in described.keys if key not in sizes]
+    if missing:
+        raise IntegrityError(f"{path!r} was written by FlowyML, and {missing[0]!r} of it is missing", path=path)
+    sources = tuple(Source(name, sizes[key], key) for name, key in zip(described.names, described.keys, strict=True))
+    return Found(
+        path=path,
+        write_id="",
+        type=described.type,
+        serializer=described.serializer,
+        format=described.format,
+        size=sum(source.size for source in sources),
+        sources=sources,
+        meta=described.meta,
+        safe=described.safe,
+        signed=False,
+        created=None,
+        environment={},
+        producer=described.producer,
+        summary=described.summary,
+        metadata=dict(described.metadata),
+    )
+
+
+def not_found(path: str) -> ArtifactNotFoundError:
+    """The one message for an artifact that is not there."""
+    return ArtifactNotFoundError(f"there is no artifact {path!r}; list_artifacts() shows what there is", path=path)
+
+
+# Look ---------------------------------------------------------------------------------------------------------------
+
+
+def exists(path: str) -> Steps[bool]:
+    """Whether there is a record, or a bare pickle of FlowyML's."""
+    for key in (record_key(path), path):
+        try:
+            yield Head(key)
+        except ArtifactNotFoundError:
+            continue
+        return True
+    return False
+
+
+def look(path: str, config: Config) -> Steps[Found | None]:
+    """What is known of an artifact, or None when there is none."""
+    try:
+        return (yield from find(path, config))
+    except ArtifactNotFoundError:
+        return None
+
+
+# Delete -------------------------------------------------------------------------------------------------------------
+
+
+def delete(path: str, config: Config) -> Steps[bool]:
+    """Remove the record, then the parts it names; the answer is whether there was an artifact."""
+    key = record_key(path)
+    started, attempt = config.clock(), 0
+    while True:
+        try:
+            got: ObjectData = yield Get(key)
+        except ArtifactNotFoundError:
+            return (yield from _delete_bare(path))
+        try:
+            record = decode_record(got.data, path).record
+        except ForeignRecord:
+            found = yield from _find_folder(path, got)  # refuses what is nobody's artifact
+            yield Delete(key, if_generation=got.info.generation)
+            yield tuple(Delete(source.key) for source in found.sources if source.key is not None)
+            return True
+        except RecordError:
+            record = None  # what it named cannot be known; a sweep removes it
+        try:
+            yield Delete(key, if_generation=got.info.generation)
+            break
+        except ConflictError:
+            if config.clock() - started > config.retry.deadline:
+                raise
+            yield Wait(min(config.retry.delay(attempt), 1.0))
+            attempt += 1
+    if record is not None:
+        yield from _remove_parts(record)
+    return True
+
+
+def _delete_bare(path: str) -> Steps[bool]:
+    """A bare pickle of FlowyML's. The metadata file stays: other pickles may share it."""
+    try:
+        yield Head(path)
+    except ArtifactNotFoundError:
+        return False
+    yield Delete(path)
+    return True

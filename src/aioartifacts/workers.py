@@ -1,0 +1,415 @@
+"""The only door into threads: a pool whose workers drain a queue, and calls into it that survive cancellation.
+
+A hop into a thread and back costs more than a small save does, so a worker takes job after job, and the loop is told of whatever has
+finished since it last looked. There are two lanes. Jobs start in the first, of *workers* threads. A job that turns out to be large leaves
+it (`Job.outgrow`), which lets another thread take over, and goes on in the second lane, of as many threads again; so small jobs never
+wait behind large ones, and no more than twice *workers* threads compute at a time.
+
+A call that is cancelled drops its job if it has not started; otherwise it tells the job, waits until the thread is done, and only
+then lets go. So nothing happens any more after a cancelled call has returned. (``anyio.to_thread.run_sync`` and ``asyncio.to_thread``
+let the thread finish later when the task is cancelled natively; tests/test_cancellation.py would notice if that changed.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+import anyio
+
+from aioartifacts.errors import StoreError
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+
+class Cancelled(BaseException):
+    """Thrown into a job's steps when its caller has been cancelled. Never leaves the engine."""
+
+
+class Job(Generic[T]):
+    """One call to be made in a worker thread."""
+
+    __slots__ = ("_call", "_context", "_leave", "_on_done", "cancelled", "error", "outgrown", "result")
+
+    def __init__(self, call: Callable[[Job[T]], T], on_done: Callable[[], None]) -> None:
+        self.cancelled = False
+        self.outgrown = False
+        self.result: T | None = None
+        self.error: BaseException | None = None
+        self._call = call
+        self._on_done = on_done
+        self._context = contextvars.copy_context()
+        self._leave: Callable[[Job[Any]], None] | None = None
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the caller has been cancelled."""
+        if self.cancelled:
+            raise Cancelled
+
+    def outgrow(self) -> None:
+        """Say that this job is a large one. Returns when it may go on.
+
+        Raises:
+            Cancelled: the caller has been cancelled meanwhile.
+        """
+        leave, self._leave = self._leave, None
+        self.outgrown = True
+        if leave is not None:
+            leave(self)
+        self.check()
+
+    def run(self, leave: Callable[[Job[Any]], None]) -> None:
+        """Make the call, keep its outcome, and tell whoever waits."""
+        self._leave = leave
+        try:
+            self.check()
+            self.result = self._context.run(self._call, self)
+        except BaseException as error:  # handed to whoever waits, whatever it is
+            self.error = error
+        self._leave = None
+        self._on_done()
+
+    def outcome(self) -> T:
+        """What the call returned, or what it raised."""
+        error, self.error = self.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback refers to this frame
+        return self.result  # type: ignore[return-value]
+
+
+class Batch(Generic[K, T]):
+    """Many calls under one roof: made one after another by however many workers are free, reported once.
+
+    A call gets its job and this batch, and puts what it has got into `results` and `errors`.
+    """
+
+    def __init__(
+        self,
+        calls: Iterator[Callable[[Job[None], Batch[K, T]], None]],
+        on_done: Callable[[], None],
+        *,
+        fail_fast: bool,
+    ) -> None:
+        self.results: dict[K, T] = {}
+        self.errors: dict[K, BaseException] = {}
+        self.crash: BaseException | None = None
+        """What a call raised instead of reporting it."""
+        self._calls = calls
+        self._on_done = on_done
+        self._fail_fast = fail_fast
+        self._lock = threading.Lock()
+        self._jobs: set[Job[None]] = set()
+        self._cancelled = False
+        self._exhausted = False
+
+    def take(self) -> Job[None] | None:
+        """The next job; None when there is none left, now and for ever."""
+        with self._lock:
+            if self._exhausted:
+                return None
+            call = None if self._cancelled else next(self._calls, None)
+            if call is None:
+                self._exhausted = True
+                if not self._jobs:
+                    self._on_done()
+                return None
+            made = call
+            job: Job[None] = Job(lambda job: made(job, self), lambda: self._finish(job))
+            self._jobs.add(job)
+            return job
+
+    def _finish(self, job: Job[None]) -> None:
+        with self._lock:
+            self._jobs.discard(job)
+            if job.error is not None and not isinstance(job.error, Cancelled):
+                self.crash = self.crash or job.error
+            if (self._fail_fast and self.errors) or self.crash is not None:
+                self._cancel()
+            if self._exhausted and not self._jobs:
+                self._on_done()
+
+    def cancel(self) -> None:
+        """Start no further call, and tell the running ones."""
+        with self._lock:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+        for job in self._jobs:
+            job.cancelled = True
+
+
+class WorkerPool:
+    """Threads for one store. Started when first needed, anew after a fork; idle ones do not keep the process alive."""
+
+    def __init__(self, workers: int, parked: int = 32) -> None:
+        self.workers = workers
+        self._parked_max = parked
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._jobs: deque[Job[Any]] = deque()
+        self._batches: deque[Batch[Any, Any]] = deque()
+        self._batch_next = False
+        self._draining = 0
+        self._large = 0
+        self._parked = 0
+        self._executor: ThreadPoolExecutor | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (WorkerPool, (self.workers, self._parked_max))
+
+    def submit(self, work: Job[Any] | Batch[Any, Any]) -> None:
+        """Queue a job or a batch, and see to it that workers come for it.
+
+        Raises:
+            StoreError: the interpreter is shutting down.
+        """
+        if self._pid != os.getpid():
+            self._reset()
+        with self._changed:
+            try:
+                self._recruit(len(self._jobs) + 1 if isinstance(work, Job) else self.workers)
+            except RuntimeError as error:
+                raise StoreError(
+                    f"no worker thread can be started ({error}); save and load before the interpreter shuts down"
+                ) from error
+            if isinstance(work, Job):
+                self._jobs.append(work)
+            else:
+                self._batches.append(work)
+
+    def _recruit(self, wanted: int) -> None:
+        """Fill the first lane with up to *wanted* workers. Needs the lock. A `RuntimeError` means that the interpreter shuts down."""
+        while self._draining < self.workers and wanted > 0:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(2 * self.workers + self._parked_max, "aioartifacts")
+            self._executor.submit(self._drain)
+            self._draining += 1
+            wanted -= 1
+
+    def cancel(self, work: Job[Any] | Batch[Any, Any]) -> bool:
+        """Tell a job or a batch that nobody wants it any more; True when the job had not started, and now never will."""
+        if isinstance(work, Batch):
+            work.cancel()
+        else:
+            work.cancelled = True
+        with self._changed:
+            self._changed.notify_all()  # those waiting for the second lane
+            if isinstance(work, Batch):
+                work.take()  # settles it, when no worker has come for it yet
+            elif work in self._jobs:
+                self._jobs.remove(work)
+                return True
+        return False
+
+    def close(self) -> None:
+        """Let idle threads end. The pool may be used again."""
+        with self._changed:
+            executor, self._executor = self._executor, None
+        if executor is not None and self._pid == os.getpid():
+            executor.shutdown(wait=False)
+
+    # In the worker threads
+
+    def _drain(self) -> None:
+        in_first_lane = True
+
+        def leave(job: Job[Any]) -> None:
+            nonlocal in_first_lane
+            in_first_lane = not self._enter_second_lane(job)
+
+        while True:
+            with self._changed:
+                if not in_first_lane:
+                    self._large -= 1
+                    self._changed.notify_all()
+                    if self._draining >= self.workers:
+                        return
+                    self._draining += 1
+                    in_first_lane = True
+                job = self._next()
+                if job is None:
+                    self._draining -= 1
+                    return
+            job.run(leave)
+
+    def _next(self) -> Job[Any] | None:
+        """Single calls and batches by turns; batches one job each in turn. Needs the lock."""
+        self._batch_next = not self._batch_next
+        if self._jobs and not (self._batch_next and self._batches):
+            return self._jobs.popleft()
+        while self._batches:
+            job = self._batches[0].take()
+            if job is not None:
+                self._batches.rotate(-1)
+                return job
+            self._batches.popleft()
+        return self._jobs.popleft() if self._jobs else None
+
+    def _enter_second_lane(self, job: Job[Any]) -> bool:
+        """Move to the second lane, waiting for a place there; False when too many wait already, and the job stays where it is."""
+        with self._changed:
+            if self._large >= self.workers and self._parked >= self._parked_max:
+                return False
+            self._draining -= 1
+            with suppress(RuntimeError):  # the interpreter shuts down: what is queued waits for this very thread
+                self._recruit(len(self._jobs) + self.workers * bool(self._batches))
+            self._parked += 1
+            while self._large >= self.workers and not job.cancelled:
+                self._changed.wait()
+            self._parked -= 1
+            self._large += 1
+            return True
+
+
+# On the event loop
+
+
+class Waiter:
+    """Wakes one task on its loop when something in a thread is done; several are woken by one message."""
+
+    __slots__ = ("_mailbox", "_woken", "done", "future")
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self.done = False
+        self.future: asyncio.Future[None] = mailbox.loop.create_future()
+
+    def post(self) -> None:
+        """Called in a worker thread, once."""
+        self._mailbox.post(self)
+
+    async def wait(self, cancel: Callable[[], bool]) -> None:
+        """Wait until it is done, whatever happens; on cancellation call *cancel*, which answers whether nothing is left to wait for."""
+        try:
+            await self.future
+        except asyncio.CancelledError:
+            if not self.done and not cancel():
+                # Not asyncio.shield alone: under an anyio scope it would be cancelled again at once, and spin.
+                with anyio.CancelScope(shield=True):
+                    while not self.done:
+                        self.future = self._mailbox.loop.create_future()
+                        try:
+                            await self.future
+                        except asyncio.CancelledError:
+                            continue
+            raise
+
+
+class Mailbox:
+    """Carries word from worker threads to one event loop; what comes in before the loop has looked shares a message."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._lock = threading.Lock()
+        self._done: list[Waiter] = []
+
+    def post(self, waiter: Waiter) -> None:
+        """Wake *waiter*; called in a worker thread."""
+        with self._lock:
+            self._done.append(waiter)
+            first = len(self._done) == 1
+        if first:
+            try:
+                self.loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:
+                with self._lock:  # the loop is closed: nobody waits any more
+                    self._done.clear()
+
+    def _deliver(self) -> None:
+        with self._lock:
+            done, self._done = self._done, []
+        for waiter in done:
+            waiter.done = True
+            if not waiter.future.done():
+                waiter.future.set_result(None)
+
+
+class LoopWorkers:
+    """A worker pool as coroutines see it."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self.pool = pool
+        self._mailbox: Mailbox | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (LoopWorkers, (self.pool,))
+
+    def _waiter(self) -> Waiter:
+        loop = asyncio.get_running_loop()
+        mailbox = self._mailbox
+        if mailbox is None or mailbox.loop is not loop:
+            mailbox = self._mailbox = Mailbox(loop)
+        return Waiter(mailbox)
+
+    async def call(self, call: Callable[[Job[T]], T]) -> T:
+        """Make *call* in a worker thread. When this is cancelled, it returns after the thread is done with it, not before."""
+        waiter = self._waiter()
+        job = Job(call, waiter.post)
+        self.pool.submit(job)
+        await waiter.wait(lambda: self.pool.cancel(job))
+        return job.outcome()
+
+    async def call_many(
+        self, calls: Iterator[Callable[[Job[None], Batch[K, T]], None]], *, fail_fast: bool
+    ) -> Batch[K, T]:
+        """Make many calls in worker threads. Cancellation as in `call`."""
+        waiter = self._waiter()
+        batch: Batch[K, T] = Batch(calls, waiter.post, fail_fast=fail_fast)
+        self.pool.submit(batch)
+        await waiter.wait(lambda: self.pool.cancel(batch))
+        if batch.crash is not None:
+            raise batch.crash
+        return batch
+
+
+class CallerWorkers:
+    """A worker pool as ordinary code sees it: single calls run in the caller's own thread."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self.pool = pool
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (CallerWorkers, (self.pool,))
+
+    async def call(self, call: Callable[[Job[T]], T]) -> T:
+        """Make *call* here and now."""
+        job = Job(call, _nothing)
+        return call(job)
+
+    async def call_many(
+        self, calls: Iterator[Callable[[Job[None], Batch[K, T]], None]], *, fail_fast: bool
+    ) -> Batch[K, T]:
+        """Make many calls in worker threads and wait for them. An interruption (Ctrl-C) is raised after they are done."""
+        done = threading.Event()
+        batch: Batch[K, T] = Batch(calls, done.set, fail_fast=fail_fast)
+        self.pool.submit(batch)
+        try:
+            done.wait()
+        except BaseException:
+            self.pool.cancel(batch)
+            while not done.is_set():
+                with suppress(KeyboardInterrupt):  # the first one is raised below
+                    done.wait()
+            raise
+        if batch.crash is not None:
+            raise batch.crash
+        return batch
+
+
+def _nothing() -> None:
+    """For jobs that nobody is waiting for in another thread."""
