@@ -336,7 +336,7 @@ def _make(entry: Entry) -> Materializer:
 
 def missing(format: str, error: ImportError, extra: str | None) -> MissingDependencyError:
     """The error for a format whose package cannot be imported, with the line that installs it."""
-    what = f"aioartifacts[{extra}]" if extra else error.name or "aioartifacts"
+    what = f"aioartifacts[{extra}]" if extra else (error.name or "aioartifacts").partition(".")[0]
     return MissingDependencyError(f"format {format!r} cannot be used: {error}; pip install {what!r}")
 
 
