@@ -18,7 +18,7 @@ async def main(folder: str) -> None:
         print(f"{info.type}, {info.format}, {info.size} bytes, safe to load: {info.safe}, metadata: {dict(info.metadata)}")
 
         # The location and the path mean the same artifact. With a type, checkers know what comes back, and it is verified.
-        metrics = await store.load(location, dict[str, object])
+        metrics = await store.load(location, dict)
         print("loaded", metrics)
 
         # project/date/run/data/step/name; the handle keeps the date, so that a retry after midnight lands in the same place.

@@ -130,7 +130,7 @@ async def main(folder: Path) -> None:
         known = features.drop(columns=["departs", "tail"]).iloc[:1000]
         if not np.array_equal(objects["model"].predict_proba(known), loaded[paths["model"]].predict_proba(known)):
             differing.append("model")
-        await show(store, paths)
+        await show(store, {name: paths[name] for name in objects})
 
         total = sum([await store.size(path) for path in paths.values()])
     print(f"\n{len(paths)} artifacts, {total / 1e6:.1f} MB: saved in {saved - began:.2f} s, loaded in {ended - saved:.2f} s")
@@ -140,7 +140,7 @@ async def main(folder: Path) -> None:
 
 
 async def show(store: aa.ArtifactStore, paths: Mapping[str, str]) -> None:
-    row = "{:<10} {:>12} {:<52} {:<10} {:<9} {:>8}  {}"
+    row = "{:<10} {:>10}  {:<30}  {:<8} {:<9} {:>7}  {}"
     print(row.format("artifact", "bytes", "type", "format", "saved at", "load ms", "safe to load"))
     for name, path in paths.items():
         info = await store.info(path)
@@ -149,7 +149,7 @@ async def show(store: aa.ArtifactStore, paths: Mapping[str, str]) -> None:
         took = (time.perf_counter() - began) * 1000
         created = f"{info.created:%H:%M:%S}" if info.created else ""
         safe = "yes" if info.safe else "only if you trust who wrote it"
-        print(row.format(name, f"{info.size:,}", info.type[-52:], info.format, created, f"{took:.1f}", safe))
+        print(row.format(name, f"{info.size:,}", info.type.rpartition(".")[2], info.format, created, f"{took:.1f}", safe))
 
 
 if __name__ == "__main__":

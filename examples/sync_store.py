@@ -11,7 +11,7 @@ from aioartifacts.sync import LocalArtifactStore
 def main(folder: str) -> None:
     with LocalArtifactStore(folder) as store:
         store.save({"a": (1, 2)}, "experiments/first", metadata={"who": "me"})
-        print("loaded", store.load("experiments/first", dict[str, tuple[int, int]]))
+        print("loaded", store.load("experiments/first", dict))
         print("metadata", store.get_metadata("experiments/first"))
 
         with ThreadPoolExecutor(4) as pool:

@@ -14,8 +14,9 @@ import aioartifacts.sync
 
 RENAMED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__", "__anext__": "__next__"}
 NAMES = sorted(aioartifacts.sync.__all__)
-CLASSES = [name for name in NAMES if inspect.isclass(getattr(aioartifacts.sync, name))]
-FUNCTIONS = [name for name in NAMES if name not in CLASSES]
+TWINS = [name for name in NAMES if getattr(aioartifacts.sync, name) is not getattr(aioartifacts, name)]
+CLASSES = [name for name in TWINS if inspect.isclass(getattr(aioartifacts.sync, name))]
+FUNCTIONS = [name for name in TWINS if name not in CLASSES]
 
 
 def verbs(cls: type) -> set[str]:

@@ -11,7 +11,7 @@ LEVELS = {
     "errors": 0, "types": 0, "keys": 0, "checksum": 0, "record": 0, "trust": 0, "legacy": 0,
     "objects": 1, "objects.base": 1, "materializers": 1, "materializers.base": 1, "materializers.collector": 1,
     "operations": 2, "protocol": 2,
-    "drivers": 3, "parts": 3, "workers": 3, "transfer": 3,
+    "drivers": 3, "parts": 3, "pipe": 3, "workers": 3, "transfer": 3,
     "store": 4,
     "portal": 5, "sync": 5,
     "": 6, "testing": 6, "integrations": 6, "cli": 6, "__main__": 6,
