@@ -69,7 +69,7 @@ class Bucket:
         match = precondition(if_generation, key=key, operation="delete")
         url = self._names.object_url(key, ifGenerationMatch=match)
         try:
-            await self.client.call(Request("DELETE", url, "delete", key, accept=frozenset({200, 204})))
+            await self.client.commit(Request("DELETE", url, "delete", key, accept=frozenset({200, 204})))
         except ArtifactNotFoundError:
             return
 

@@ -124,7 +124,7 @@ class Client:
         try:
             return _value(await asyncio.shield(task))
         except asyncio.CancelledError:
-            if payload is None or payload.sent:
+            if payload is None or not payload.stop():
                 await _wait(task, GRACE)
             if not task.done():
                 task.cancel()
@@ -214,7 +214,13 @@ class Payload(aiohttp.Payload):
         self._buffers = buffers
         self._size = sum(buffer.nbytes for buffer in buffers)
         self._stall = stall
-        self.sent = False
+        self._sent = False
+        self._stopped = False
+
+    def stop(self) -> bool:
+        """Send nothing more. Answers False when everything was sent already."""
+        self._stopped = not self._sent
+        return self._stopped
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         await self.write_with_length(writer, None)
@@ -226,9 +232,12 @@ class Payload(aiohttp.Payload):
         self._consumed = True
         for buffer in self._buffers:
             for start in range(0, buffer.nbytes, PIECE):
+                if self._stopped:
+                    # Cancelling a request does not keep aiohttp's writer from running once more, and small ones are whole by then.
+                    raise ConnectionResetError("the call was cancelled")
                 async with asyncio.timeout(self._stall):
                     await writer.write(buffer[start : start + PIECE])
-        self.sent = True
+        self._sent = True
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("a body is sent as it is")

@@ -85,7 +85,9 @@ class Names:
         if location in (self.url, f"{self.url}/"):
             return ""
         if location.startswith(f"{self.url}/"):
-            return location[len(self.url) + 1 :]
+            path = location[len(self.url) + 1 :]
+            if not {".", ".."} & set(path.split("/")):
+                return path
         raise InvalidPathError(
             f"{location!r} is outside this store, which is {self.url!r}; open a store on that bucket and prefix", path=location
         )
