@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import collections
-import dataclasses
 import enum
 import typing
 from dataclasses import InitVar, dataclass, field
@@ -162,7 +161,7 @@ class LoudStruct(msgspec.Struct):
 
 class Color(enum.Enum):
     RED = 1
-    CRIMSON = 1
+    CRIMSON = 1  # an alias
     BLUE = "b"
 
 

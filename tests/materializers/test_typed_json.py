@@ -70,9 +70,9 @@ HARD: list[Any] = [
     b"",
     bytes(range(256)),
     bytearray(b"ab"),
-    dt.datetime(1, 1, 1),
+    dt.datetime(1, 1, 1),  # naive on purpose
     dt.datetime(2024, 10, 27, 2, 30, 0, 1, fold=1, tzinfo=BERLIN),
-    dt.datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=dt.timezone.utc),
+    dt.datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=dt.UTC),
     dt.date(2024, 2, 29),
     dt.time(23, 59, 59, 999999, fold=1, tzinfo=dt.timezone(dt.timedelta(seconds=-3601), "odd \ud800")),
     dt.timedelta(-1, 1, 1),

@@ -89,7 +89,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
     def __init__(self, sink: Sink, buffers: list[memoryview]) -> None:
         self.dispatch_table = dict(cloudpickle.Pickler.dispatch_table)
         self._buffers = buffers
-        super().__init__(sink, protocol=5, buffer_callback=self._in_band)
+        super().__init__(sink, protocol=5, buffer_callback=self._in_band)  # pyright: ignore[reportCallIssue]
 
     def _in_band(self, buffer: pickle.PickleBuffer) -> bool:
         try:

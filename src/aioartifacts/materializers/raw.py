@@ -2,7 +2,8 @@
 
 Formats ``bytes``, ``bytearray``, ``memoryview`` and ``str``: one part each, and nothing in it but the content. Which
 of the four it was is the format's business; a view's item format and shape, and whether text has lone surrogates, are
-in the meta."""
+in the meta.
+"""
 
 from __future__ import annotations
 
@@ -80,9 +81,10 @@ class MemoryviewMaterializer(BytesMaterializer):
         view = parts.read("data.bin")
         meta = {**_bytes_meta(view.nbytes), **parts.meta}
         code, shape = meta["format"], meta["shape"]
-        if not isinstance(code, str) or not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+        sizes = tuple(n for n in shape if type(n) is int and n >= 0) if isinstance(shape, list) else None
+        if not isinstance(code, str) or sizes is None or list(sizes) != shape:
             raise DecodeError("the record's format and shape of this memoryview make no sense")
-        view = _shaped(view, code, tuple(shape))
+        view = _shaped(view, code, sizes)
         return view.toreadonly() if meta["readonly"] else view
 
 

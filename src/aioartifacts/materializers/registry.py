@@ -29,9 +29,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint
 from threading import RLock
-from typing import Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from weakref import WeakKeyDictionary
 
 from aioartifacts.errors import (
@@ -42,6 +41,9 @@ from aioartifacts.errors import (
     UnknownFormatError,
 )
 from aioartifacts.materializers.base import Materializer
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint  # slow to import, and rarely needed
 
 GROUP = "aioartifacts.materializers"
 _HERE = "aioartifacts.materializers"
@@ -110,7 +112,9 @@ PICKLE = Entry("pickle", f"{_HERE}.pickled:PickleMaterializer")
 @cache
 def installed() -> tuple[EntryPoint, ...]:
     """The plug-ins of this environment, in a fixed order. Looking costs milliseconds, hence once per process."""
-    found = importlib.metadata.entry_points(group=GROUP)
+    from importlib.metadata import entry_points
+
+    found = entry_points(group=GROUP)
     return tuple(sorted(found, key=lambda point: (point.name, point.value)))
 
 

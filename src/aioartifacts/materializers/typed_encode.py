@@ -13,19 +13,20 @@ precedes, a line is one of
 Plain JSON needs no tags. Otherwise scalars are as in ``typed_scalars``, instances as in ``typed_classes``, and
 containers that are not a list, or a dict of str keys without ``"$"``, are tagged too: ``"v"`` holds the items, or
 keys and values in turn. A mutable object that turns up again is a ``ref`` to the number (``"#"``) of its first
-appearance, so what was shared stays shared. Cycles are refused."""
+appearance, so what was shared stays shared. Cycles are refused.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
 import msgspec
 
 from aioartifacts.materializers.typed_classes import Shape, shape_of, take_apart
+from aioartifacts.materializers.typed_frames import Frame, step_to
 from aioartifacts.materializers.typed_plain import (
     CHARACTERS,
     DEPTH,
@@ -58,41 +59,6 @@ _FACTORIES = (bool, int, float, complex, str, bytes, bytearray, list, tuple, dic
 
 class _Large(Exception):
     """Does not fit into one line."""
-
-
-@dataclass(slots=True)
-class _Frame:
-    """A container whose contents go on lines of their own."""
-
-    children: Iterator[Any]
-    """Values; or names and values, when `named`."""
-    named: bool = False
-    pairs: bool = False
-    """Keys and values in turn."""
-    hashes: bool = False
-    """Every item is hashed on loading."""
-    hashed: int = 0
-    """Openers inside of what is hashed, this one included."""
-    header: dict[str, Any] = field(default_factory=dict)
-    key: int = 0
-    """id() of the container, while it is tracked."""
-    take: int = SLICE // 2
-    """How many children to look at together."""
-    batch: list[Any] = field(default_factory=list)
-    at: int = 0
-    done: int = 0
-    filled: bool = False
-
-    def step(self) -> str:
-        """Where it is at, for a message."""
-        current = self.batch[self.at - 1] if 0 < self.at <= len(self.batch) else None
-        if self.named and type(current) is tuple:
-            return _step(current[0])
-        index = self.done + self.at - 1
-        if self.pairs:
-            is_value = index % 2 and self.at > 1
-            return _step(self.batch[self.at - 2]) if is_value else f"[{'value' if index % 2 else 'key'} {index // 2}]"
-        return f"[{index}]" if index >= 0 else ""
 
 
 class Encoder:
@@ -132,7 +98,7 @@ class Encoder:
     # Frames instead of recursion, for what does not fit into one line.
 
     def _stream(self) -> None:
-        frames: list[_Frame] = []
+        frames: list[Frame] = []
         child: tuple[Any] | None = (self._root,)
         try:
             while True:
@@ -156,7 +122,7 @@ class Encoder:
         self.lines += 1
         self._write(line)
 
-    def _open(self, frame: _Frame, parent: _Frame | None) -> None:
+    def _open(self, frame: Frame, parent: Frame | None) -> None:
         if frame.hashed > HASHED_DEPTH:
             raise Refused("something hashed is nested too deeply")
         comma = b""
@@ -169,7 +135,7 @@ class Encoder:
         opening = b"{" if frame.named else b"["
         self._line(comma + (encode_json(frame.header)[:-1] + b',"v":' + opening if frame.header else opening) + b"\n")
 
-    def _frame(self, value: Any, parent: _Frame | None) -> _Frame:
+    def _frame(self, value: Any, parent: Frame | None) -> Frame:
         hashed = self._is_hashed(parent)
         if not self._tags:
             if id(value) in self._seen or type(value) not in (list, dict):
@@ -178,48 +144,48 @@ class Encoder:
             named = type(value) is dict and not dict_header(value, reserved=False)
             if type(value) is dict and not named:
                 raise NotPlain
-            return _Frame(iter(value.items()) if named else iter(value), named)
+            return Frame(iter(value.items()) if named else iter(value), named)
         frame = self._tagged_frame(value)
         frame.hashed = hashed + 1 if hashed or frame.hashes else 0
         number = self._number(value)
         if number is not None:
             frame.key = id(value)
             if not frame.header:
-                frame = _Frame(iter(value), header={"$": "list"}, key=id(value), hashed=frame.hashed)
+                frame = Frame(iter(value), header={"$": "list"}, key=id(value), hashed=frame.hashed)
             frame.header["#"] = number
         return frame
 
-    def _tagged_frame(self, value: Any) -> _Frame:
+    def _tagged_frame(self, value: Any) -> Frame:
         cls = type(value)
         if cls in _TEXTS:
-            return _Frame(_pieces(value), take=1, header={"$": cls.__name__})
+            return Frame(_pieces(value), take=1, header={"$": cls.__name__})
         if cls in PAIRS:
             header = self._pairs_header(value)
             if not header:
-                return _Frame(iter(value.items()), named=True)
-            return _Frame(chain.from_iterable(value.items()), pairs=True, header=header)
+                return Frame(iter(value.items()), named=True)
+            return Frame(chain.from_iterable(value.items()), pairs=True, header=header)
         if cls in ITEMS:
             header = {} if cls is list else {"$": cls.__name__}
             if cls is deque:
                 header["x"] = value.maxlen
-            return _Frame(iter(value), hashes=cls in _SETS, header=header)
+            return Frame(iter(value), hashes=cls in _SETS, header=header)
         shape = self._shape(cls)
         if shape is None:
             raise Refused(_no_form(cls))
         header = {"$": shape.kind, "c": shape.path}
         state = take_apart(shape, value)
         if isinstance(state, dict):
-            return _Frame(iter(state.items()), named=True, header=header)
-        return _Frame(iter(state), header=header)
+            return Frame(iter(state.items()), named=True, header=header)
+        return Frame(iter(state), header=header)
 
-    def _is_hashed(self, frame: _Frame | None) -> int:
+    def _is_hashed(self, frame: Frame | None) -> int:
         """Whether the child that *frame* is at gets hashed: 0, or the openers around it that do."""
         if frame is None:
             return 0
         is_key = frame.pairs and (frame.done + frame.at - 1) % 2 == 0
         return frame.hashed or int(is_key or frame.hashes)
 
-    def _runs(self, frame: _Frame) -> tuple[Any] | None:
+    def _runs(self, frame: Frame) -> tuple[Any] | None:
         """Write runs until a child needs lines of its own, and return that one; None at the end."""
         run: list[Any] = []
         left = SLICE
@@ -252,7 +218,7 @@ class Encoder:
                 self._run(frame, run)
                 run, left = [], SLICE
 
-    def _run(self, frame: _Frame, run: list[Any]) -> None:
+    def _run(self, frame: Frame, run: list[Any]) -> None:
         if run:
             text = _encoded(dict(run) if frame.named else run)[1:-1]
             self._line((b"," if frame.filled else b"") + text + b"\n")
@@ -413,7 +379,7 @@ class Encoder:
                 self._left -= len(name) // CHARACTERS
                 nodes[name] = self._node(value, depth + 1)
         except Refused as refused:
-            refused.steps.append(_step(name))
+            refused.steps.append(step_to(name))
             raise
         return nodes
 
@@ -427,7 +393,7 @@ class Encoder:
                 self._hashing -= 1
                 nodes.append(self._node(value, depth + 1))
         except Refused as refused:
-            refused.steps.append(f"[key {len(nodes) // 2}]" if len(nodes) % 2 == 0 else _step(key))
+            refused.steps.append(f"[key {len(nodes) // 2}]" if len(nodes) % 2 == 0 else step_to(key))
             raise
         return nodes
 
@@ -464,12 +430,6 @@ def _pieces(value: str | bytes | bytearray) -> Iterator[Any]:
     for start in range(0, len(value), PIECE):
         piece = value[start : start + PIECE]
         yield str(piece) if isinstance(piece, str) else bytes_node(piece)
-
-
-def _step(key: object) -> str:
-    if type(key) is str:
-        return f".{key}" if key.isidentifier() and len(key) <= 40 else f"[{ascii(key[:40])}]"
-    return f"[{key!r}]" if type(key) in (int, bool, float, type(None)) else f"[a {type(key).__name__}]"
 
 
 def _no_form(cls: type) -> str:

@@ -1,5 +1,6 @@
-"""Typed JSON, the plain part: what can be written as it is, found out in one pass over exact types, because
-msgspec would take tuples for lists, numbers for names and NaN for null without a word.
+"""Typed JSON, the plain part: what can be written as it is, found out in one pass over exact types.
+
+msgspec alone would take tuples for lists, numbers for names and NaN for null, without a word.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A tagged value is an object whose ``"$"`` names the tag and whose ``"v"`` holds the payload. Every payload is built
 and taken apart here in time linear in its length: integers are hexadecimal, because decimal conversion is quadratic,
-and fractions are bounded, because their greatest common divisor is too."""
+and fractions are bounded, because their greatest common divisor is too.
+"""
 
 from __future__ import annotations
 
