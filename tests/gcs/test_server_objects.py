@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import gzip
 import json
+import weakref
 import zlib
 
 import pytest
@@ -393,3 +395,51 @@ async def test_a_large_object_in_pieces_of_every_size(client: Client) -> None:
     for start in (0, 1, 89_999, 1_000_000, len(data) - 1):
         reply = await client.read("a", Range=f"bytes={start}-{start + 200_000}")
         assert zlib.crc32(reply.body) == zlib.crc32(data[start : start + 200_001])
+
+
+async def test_metadata_with_line_breaks_cannot_split_an_answer(client: Client) -> None:
+    await client.put("a", b"x")
+    change = json.dumps({"metadata": {"k": "v\r\nX-Evil: 1"}, "contentType": "a/b\r\nX-Evil: 1"}).encode()
+    await client.send("PATCH", object_path("a"), change)
+    reply = await client.send("GET", f"/{BUCKET}/a")
+    assert reply.status == 200
+    assert "X-Evil" not in reply.headers
+
+
+async def test_a_finished_upload_does_not_keep_an_overwritten_object_alive(client: Client) -> None:
+    location = await client.begin("a")
+    await client.send("PUT", location, b"x" * 1000)
+    content = weakref.ref(client.server.state.buckets[BUCKET].objects["a"])
+    await client.put("a", b"y")
+    gc.collect()
+    assert content() is None
+    assert (await client.chunk(location, b"", "bytes */*")).json()["size"] == "1000"
+
+
+BATCH = "/batch/storage/v1"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"--b\r\nContent-Type: application/http\r\n\r\nGET /storage/v1/b/bkt/o/a HTTP/1.1\r\n\r\n\r\n--b--", b"200"),
+        (b"--b\r\nContent-Type: application/http\r\n\r\nGET /storage/v1/b/bkt/o/z HTTP/1.1\r\n\r\n\r\n--b--", b"404"),
+        (b"--b\r\nContent-Type: application/http\r\n\r\nGET /storage/v1/b/bkt/o/a?alt=media\r\n\r\n--b--", b"400"),
+        (b"--b\r\nContent-Type: application/http\r\n\r\nnonsense\r\n\r\n--b--", b"400"),
+        (b"--b\r\nContent-Type: application/http\r\n\r\nPATCH /storage/v1/b/bkt/o/a HTTP/1.1\r\nContent-Type: application/json"
+         b'\r\n\r\n{"metadata": {"k": "v"}}\r\n--b--', b"200"),
+    ],
+)  # fmt: skip
+async def test_calls_in_a_batch(client: Client, body: bytes, status: bytes) -> None:
+    await client.put("a", b"x")
+    reply = await client.send("POST", BATCH, body, Content_Type="multipart/mixed; boundary=b")
+    assert reply.status == 200
+    assert b"\r\n\r\nHTTP/1.1 " + status in reply.body
+    if b"PATCH" in body:
+        assert (await client.stat("a")).json()["metadata"] == {"k": "v"}
+
+
+async def test_a_batch_has_a_limit(client: Client) -> None:
+    call = b"--b\r\nContent-Type: application/http\r\n\r\nDELETE /storage/v1/b/bkt/o/a\r\n\r\n"
+    reply = await client.send("POST", BATCH, call * 101 + b"--b--", Content_Type="multipart/mixed; boundary=b")
+    assert reply.status == 400

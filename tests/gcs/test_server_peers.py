@@ -9,7 +9,7 @@ import pytest
 from crc32c import crc32c
 from peer_clients import BUCKET, PEERS, GooglePeer, Missing, Peer, Refused
 
-from aioartifacts.testing.gcs_server import GCSServerProcess
+from aioartifacts.testing.gcs_server import GCSServerProcess, service_account
 
 # Importing Google's packages, on a Python they are about to leave behind.
 pytestmark = [
@@ -267,3 +267,17 @@ class TestGoogle:
         bucket.delete()
         with pytest.raises(NotFound):
             peer.client.get_bucket("another-bucket")
+
+
+def test_google_with_a_service_account() -> None:
+    from google.cloud import storage
+    from google.oauth2.service_account import Credentials
+
+    with GCSServerProcess("--bucket", BUCKET, "--require-token") as server:
+        credentials = Credentials.from_service_account_info(service_account(server.url))
+        client = storage.Client(project="example", credentials=credentials, client_options={"api_endpoint": server.url})
+        client.bucket(BUCKET).blob("a").upload_from_string(b"data")
+        server.revoke_tokens()
+        assert client.bucket(BUCKET).blob("a").download_as_bytes() == b"data", "a refused token is renewed"
+        client.close()
+        assert 401 in [item["status"] for item in server.log()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
 from .rope import Rope
@@ -82,12 +83,21 @@ def _check_conditional(found: StoredObject, headers: Mapping[str, str], *, xml: 
     if not xml:
         return
     modified = found.last_modified.replace(microsecond=0)
-    since = headers.get("If-Unmodified-Since")
-    if since is not None and wanted is None and modified > parsedate_to_datetime(since):
+    since = _date(headers.get("If-Unmodified-Since"))
+    if since is not None and wanted is None and modified > since:
         raise condition_not_met()
-    since = headers.get("If-Modified-Since")
-    if since is not None and unwanted is None and modified <= parsedate_to_datetime(since):
+    since = _date(headers.get("If-Modified-Since"))
+    if since is not None and unwanted is None and modified <= since:
         raise not_modified(found)
+
+
+def _date(header: str | None) -> datetime | None:
+    """A date in GMT; what is none is ignored."""
+    try:
+        moment = parsedate_to_datetime(header) if header is not None else None
+    except ValueError:
+        return None
+    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _names_etag(header: str, etag: str) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from email.utils import formatdate
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -15,6 +17,7 @@ from .stalls import Stalls
 from .wire import REASONS, Answer, ApiError, decode_name, parse_query
 
 _PACED_SLICE = 64 * 1024
+_LINE_BREAKS = re.compile(r"[\r\n\x00]+")
 _connection_numbers = itertools.count(1)
 
 
@@ -87,7 +90,17 @@ class Exchange:
     """A request being answered."""
 
     __slots__ = (
-        "bytes_in", "bytes_out", "connection", "headers", "method", "path", "plan", "query_text", "request", "stalls",
+        "_query",
+        "bytes_in",
+        "bytes_out",
+        "connection",
+        "headers",
+        "method",
+        "path",
+        "plan",
+        "query_text",
+        "request",
+        "stalls",
     )  # fmt: skip
 
     def __init__(self, request: web.BaseRequest, connection: Connection, stalls: Stalls) -> None:
@@ -100,6 +113,7 @@ class Exchange:
         self.plan: Plan = NO_PLAN
         self.bytes_in = 0
         self.bytes_out = 0
+        self._query: dict[str, str] | None = None
 
     @property
     def decoded_path(self) -> str:
@@ -110,7 +124,9 @@ class Exchange:
 
     @property
     def query(self) -> dict[str, str]:
-        return parse_query(self.query_text)
+        if self._query is None:
+            self._query = parse_query(self.query_text)
+        return self._query
 
     @property
     def content_length(self) -> int | None:
@@ -174,7 +190,9 @@ class Exchange:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def drain(self) -> None:
-        """Read the body to its end and forget it."""
+        """Read the body to its end and forget it, unless the client still waits to be asked for it."""
+        if self.bytes_in == 0 and "Expect" in self.headers:
+            return
         while chunk := await self.request.content.readany():
             self.bytes_in += len(chunk)
 
@@ -272,30 +290,23 @@ def _split(body: Iterable[memoryview | bytes], at: int) -> Iterator[memoryview |
         seen += len(piece)
 
 
-_date = (0, "")
-
-
-def _http_date() -> str:
-    global _date
-    now = int(time.time())
-    if _date[0] != now:
-        _date = (now, formatdate(now, usegmt=True))
-    return _date[1]
+@lru_cache(maxsize=2)
+def _http_date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def _head(answer: Answer, *, keep: bool, bodiless: bool) -> bytes:
     lines = [f"HTTP/1.1 {answer.status} {REASONS.get(answer.status, 'Unknown')}"]
-    lines += [f"{name}: {value}" for name, value in answer.headers]
+    for name, value in answer.headers:
+        # Metadata may hold line breaks; a header may not.
+        lines.append(f"{name}: {value}" if value.isprintable() else f"{name}: {_LINE_BREAKS.sub(' ', value)}")
     if answer.length is not None:
         if answer.status not in (204, 304):
             lines.append(f"Content-Length: {answer.length}")
     elif not bodiless:
         lines.append("Transfer-Encoding: chunked")
-    lines.append(f"Date: {_http_date()}")
+    lines.append(f"Date: {_http_date(int(time.time()))}")
     lines.append("Server: UploadServer")
     if not keep:
         lines.append("Connection: close")
-    head = "\r\n".join(lines)
-    if "\n" in head.replace("\r\n", ""):
-        raise ValueError("a header must not contain a line break")
-    return (head + "\r\n\r\n").encode()
+    return ("\r\n".join(lines) + "\r\n\r\n").encode(errors="surrogateescape")

@@ -9,12 +9,12 @@ from typing import Any
 from .exchange import Exchange
 from .wire import ApiError, decode_name
 
-_KEPT = 200_000
+_KEPT = 100_000
 _HEADERS = ("Range", "Content-Range", "Content-Length", "Accept-Encoding", "x-goog-hash", "x-goog-if-generation-match")
 
 
 class Entry:
-    """One request. *status* is what the server meant to answer; *visible* says whether the client got all of it."""
+    """One request. *status* is what the server meant to answer; *visible* says whether all of it was sent."""
 
     __slots__ = (
         "action", "began", "bytes_in", "bytes_out", "connection", "ended", "headers", "in_flight", "method", "number",
@@ -26,7 +26,7 @@ class Entry:
         self.method = exchange.method
         self.path = exchange.path
         self.query = exchange.query_text
-        self.headers = exchange.headers
+        self.headers = {name: exchange.headers[name] for name in _HEADERS if name in exchange.headers}
         self.connection = exchange.connection.number
         self.in_flight = in_flight
         self.began = time.monotonic()
@@ -39,13 +39,12 @@ class Entry:
 
     def to_json(self) -> dict[str, Any]:
         shown: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__ if name not in _HIDDEN}
-        shown["headers"] = {name: self.headers[name] for name in _HEADERS if name in self.headers}
         shown["target"] = _readable(self.path)
         shown["ms"] = None if self.ended is None else round((self.ended - self.began) * 1000, 3)
         return shown
 
 
-_HIDDEN = ("began", "ended", "headers")
+_HIDDEN = ("began", "ended")
 
 
 def _readable(path: str) -> str:

@@ -18,7 +18,7 @@ from .json_api import JsonApi
 from .stalls import Stalls
 from .state import Preconditions, State
 from .tokens import Tokens
-from .uploads import PlainError, Uploads
+from .uploads import Uploads
 from .wire import Answer, ApiError, Call, decode_name, no_such_route, parse_number
 from .xml_api import XmlApi
 
@@ -193,14 +193,13 @@ class GCSServer:
                 raise
         except ApiError as error:
             if is_json:
-                is_media = "alt=media" in exchange.query_text and not isinstance(error, PlainError)
-                return error.as_text() if is_media else error.as_json()
+                return error.as_text() if "alt=media" in exchange.query_text else error.as_json()
             return error.as_text() if is_media else error.as_xml()
 
     async def _answer_json(self, exchange: Exchange) -> Answer:
         path = exchange.path
         if path.startswith("/storage/v1/"):
-            if exchange.method == "GET" and "alt=media" in exchange.query_text:
+            if exchange.method == "GET" and exchange.query.get("alt") == "media":
                 return self._answer_media(exchange, path)
             call = await self._call(exchange, path.split("/")[3:])
             await exchange.commit()

@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +22,7 @@ MIN_PART = 5 * 1024 * 1024
 MAX_COMPONENTS = 32
 _MAX_NAME = 1024
 _MAX_METADATA = 8 * 1024
+_MAX_SESSIONS = 20_000
 
 # The writable fields of an object resource that are stored as they come.
 SIMPLE_FIELDS = ("contentEncoding", "contentDisposition", "contentLanguage", "cacheControl", "customTime")
@@ -159,8 +160,12 @@ class StoredObject:
 
 
 def timestamp(microseconds: int) -> str:
-    moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds // 1000 % 1000:03d}Z"
+    return f"{_to_the_second(microseconds // 1_000_000)}.{microseconds // 1000 % 1000:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _to_the_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def _varint(number: int) -> bytes:
@@ -232,7 +237,11 @@ def checked_metadata(metadata: object) -> dict[str, str]:
             raise ApiError(400, f"Invalid value for: metadata.{key}")
         if value is not None:
             kept[str(key)] = value if isinstance(value, str) else str(value)
-    if sum(len(key.encode()) + len(value.encode()) for key, value in kept.items()) > _MAX_METADATA:
+    try:
+        size = sum(len(key.encode()) + len(value.encode()) for key, value in kept.items())
+    except UnicodeEncodeError as error:
+        raise ApiError(400, "Metadata must be encoded in UTF-8.") from error
+    if size > _MAX_METADATA:
         raise ApiError(400, f"The metadata supplied exceeds the maximum of {_MAX_METADATA} bytes.")
     return kept
 
@@ -285,7 +294,7 @@ class Bucket:
 
 @dataclass(slots=True)
 class Session:
-    """One resumable upload."""
+    """One resumable upload. *result* is the object's resource, which keeps nobody's bytes alive."""
 
     id: str
     bucket: str
@@ -295,7 +304,7 @@ class Session:
     content: Rope
     total: int | None = None
     cancelled: bool = False
-    result: StoredObject | ApiError | None = None
+    result: dict[str, Any] | ApiError | None = None
     writer: object = None
 
 
@@ -440,7 +449,15 @@ class State:
         self.check_write(bucket, name, conditions)
         session = Session(secrets.token_urlsafe(24), bucket, name, description, conditions, self.rope())
         self.sessions[session.id] = session
+        if len(self.sessions) > _MAX_SESSIONS:
+            self._forget_sessions()
         return session
+
+    def _forget_sessions(self) -> None:
+        """Forget the older half of the sessions that came to an end."""
+        ended = [item.id for item in self.sessions.values() if item.result is not None or item.cancelled]
+        for session_id in ended[: len(ended) // 2]:
+            del self.sessions[session_id]
 
     def finish_session(self, session: Session) -> StoredObject:
         try:
@@ -451,6 +468,6 @@ class State:
             session.result = error
             session.content = self.rope()
             raise
-        session.result = stored
+        session.result = stored.resource
         session.content = self.rope()
         return stored

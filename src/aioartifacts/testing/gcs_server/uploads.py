@@ -9,7 +9,7 @@ from typing import Any
 from .exchange import Exchange
 from .rope import Rope
 from .selection import select
-from .state import CHUNK, Description, Preconditions, Session, State, StoredObject, check_object_name
+from .state import CHUNK, Description, Preconditions, Session, State, check_object_name
 from .wire import Answer, ApiError, Headers, parse_json_object
 
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]+)-([0-9]+|\*)|\*)/([0-9]+|\*)")
@@ -47,7 +47,7 @@ class Uploads:
         description = _describe(resource, query, content_type, exchange)
         await exchange.commit()
         stored = self._state.commit(bucket, _name(resource, query), content, description, conditions)
-        return _stored_answer(stored, query)
+        return _stored_answer(stored.resource, query)
 
     async def _initiate(
         self, exchange: Exchange, bucket: str, query: dict[str, str], conditions: Preconditions
@@ -101,7 +101,7 @@ class Uploads:
         if total == "*" or size != session.content.size:
             return self._incomplete(exchange, session)
         await exchange.commit()
-        return _stored_answer(self._state.finish_session(session), exchange.query)
+        return _stored_answer(self._state.finish_session(session).resource, exchange.query)
 
     async def _chunk(self, exchange: Exchange, session: Session, match: re.Match[str] | None) -> Answer:
         length = exchange.content_length
@@ -152,7 +152,7 @@ class Uploads:
             return await self._session(exchange, session.id)
         supplement = session.description.with_hash_header(exchange.headers.get("x-goog-hash"))
         session.description = supplement
-        return _stored_answer(self._state.finish_session(session), exchange.query)
+        return _stored_answer(self._state.finish_session(session).resource, exchange.query)
 
     async def _receive(self, exchange: Exchange, session: Session, first: int) -> None:
         """Append the body, skipping what is there already."""
@@ -222,10 +222,10 @@ def _describe(
     return description
 
 
-def _stored_answer(stored: StoredObject, query: dict[str, str]) -> Answer:
+def _stored_answer(resource: dict[str, Any], query: dict[str, str]) -> Answer:
     fields = query.get("fields")
-    value = select(stored.resource, fields) if fields else stored.resource
-    return Answer.json(value, headers=[("ETag", stored.etag)])
+    value = select(resource, fields) if fields else resource
+    return Answer.json(value, headers=[("ETag", resource["etag"])])
 
 
 def split_related(content_type: str, body: bytes) -> tuple[dict[str, Any], str | None, memoryview]:
