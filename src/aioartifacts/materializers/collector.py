@@ -2,7 +2,8 @@
 
 Building many containers sets it off again and again, over ever more objects of which none is garbage; a pickle of
 300,000 entries loads in half the time without. It is one switch for the whole process, so those who want it off are
-counted, and the last one turns it on again."""
+counted, and the last one turns it on again.
+"""
 
 from __future__ import annotations
 

@@ -66,7 +66,8 @@ def encode(obj: object, *, plain: bool = True) -> Dump:
     tags = not plain
     while True:
         try:
-            return _checked(Encoder(obj, tags=tags), {"tagged": True} if tags else {})
+            with paused():
+                return _checked(Encoder(obj, tags=tags), {"tagged": True} if tags else {})
         except NotPlain:
             if tags:
                 raise Declined("$: a name that JSON cannot hold") from None
@@ -101,6 +102,7 @@ class _Rewrite:
         self.encoder = encoder
 
     def __call__(self, sink: Sink) -> None:
+        # Not paused: a slow upload would keep the collector off all along.
         copy(self.encoder).write(sink.write)
 
 
