@@ -10,7 +10,7 @@ import hashlib
 
 import crc32c as _crc32c
 
-from aioartifacts.types import MIB, Buffer
+from aioartifacts.types import Buffer
 
 
 def crc32c(data: Buffer, value: int = 0) -> int:
@@ -39,10 +39,12 @@ class Digest:
         if self._sha256 is not None:
             self._sha256.update(data)
 
-    def update_all(self, data: memoryview) -> None:
-        """Like `update`, a megabyte at a time, so that a large buffer never holds up a cancellation."""
-        for start in range(0, len(data), MIB):
-            self.update(data[start : start + MIB])
+    @classmethod
+    def of(cls, data: Buffer) -> Digest:
+        """The digest of *data*, without sha256."""
+        digest = cls()
+        digest.update(data)
+        return digest
 
     @property
     def sha256(self) -> str | None:

@@ -226,7 +226,7 @@ class CountedBody(Body):
 
     def write_to(self, sink: Sink) -> None:
         self.digest = Digest(sha256=self._put.sha256)
-        counting = _CountingSink(sink, self.digest, self._job, self._put.inline_max)
+        counting = CountingSink(sink, self.digest, self._job, self._put.inline_max)
         produce(self._put, counting)
         if counting.held is not None:
             self.inlined = bytes(counting.held)
@@ -240,8 +240,11 @@ class CountedBody(Body):
         return Stored(digest.size, digest.crc32c, digest.sha256)
 
 
-class _CountingSink:
-    def __init__(self, sink: Sink, digest: Digest, job: Job[Any], inline_max: int) -> None:
+class CountingSink:
+    """What a producer writes to: counts, digests, looks whether anybody still wants it, and passes on."""
+
+    def __init__(self, sink: Sink, digest: Digest, job: Job[Any], inline_max: int, *, outgrows: bool = True) -> None:
+        self._outgrows = outgrows
         self.held: bytearray | None = bytearray() if inline_max >= 0 else None
         self.failure: BaseException | None = None
         self._sink = sink
@@ -266,7 +269,7 @@ class _CountingSink:
                 self._job.check()
                 piece = view[start : start + MIB]
                 self._digest.update(piece)
-                if self._digest.size > LARGE:
+                if self._outgrows and self._digest.size > LARGE:
                     self._job.outgrow()
                 self._sink.write(piece)
         except BaseException as error:
@@ -275,7 +278,7 @@ class _CountingSink:
         return size
 
 
-def produce(put: Put, sink: _CountingSink) -> None:
+def produce(put: Put, sink: CountingSink) -> None:
     """Write a part's body to *sink*; what the materializer raises becomes an `EncodeError`, what the sink raises stays what it is."""
     try:
         put.body.write_to(sink)
@@ -395,8 +398,8 @@ class Outcomes(Generic[K, T]):
 class Engine(Protocol):
     """What an artifact store asks of whatever carries its steps out."""
 
-    async def run(self, steps: Steps[T]) -> T:
-        """Carry out one verb."""
+    async def run(self, steps: Steps[T], *, heavy: bool = False) -> T:
+        """Carry out one verb; a *heavy* one is known beforehand to take long."""
         ...
 
     async def run_many(self, tasks: Iterable[Task[K, T]], *, fail_fast: bool) -> Outcomes[K, T]:
@@ -433,8 +436,13 @@ class BlockingEngine:
         self._budget = budget
         self._together = together
 
-    async def run(self, steps: Steps[T]) -> T:
-        return await self._workers.call(lambda job: drive(steps, self._objects, job, self._budget))
+    async def run(self, steps: Steps[T], *, heavy: bool = False) -> T:
+        def work(job: Job[T]) -> T:
+            if heavy:
+                job.outgrow()
+            return drive(steps, self._objects, job, self._budget)
+
+        return await self._workers.call(work)
 
     async def run_many(self, tasks: Iterable[Task[K, T]], *, fail_fast: bool) -> Outcomes[K, T]:
         source = _Turns(iter(tasks))

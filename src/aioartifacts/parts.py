@@ -6,7 +6,7 @@ import io
 import mmap
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, TypeVar
 
 from aioartifacts.checksum import Digest, hex32
@@ -45,13 +45,14 @@ def allocate(size: int) -> memoryview:
 class VerifiedParts(Parts):
     """What all stores have in common: inlined parts, verification once per part, temporary files, streams."""
 
-    def __init__(self, operation: Decode[Any]) -> None:
+    def __init__(self, operation: Decode[Any], job: Job[Any]) -> None:
         self.names = tuple(source.name for source in operation.sources)
         self.meta = operation.meta
         self.options = operation.options
         self.trusted = operation.trusted
         self.failure: ArtifactError | None = None
         """The first part that could not be read."""
+        self._job = job
         self._path = operation.path
         self._sources = {source.name: source for source in operation.sources}
         self._sound: set[str] = set()
@@ -95,6 +96,22 @@ class VerifiedParts(Parts):
             )
         self._sound.add(source.name)
 
+    def _digest(self, source: Source) -> Digest:
+        return Digest(sha256=source.sha256 is not None and self.options.verify)
+
+    def _verify(self, source: Source, data: memoryview) -> None:
+        """Check a part that lies mapped in memory; only its size, when verification is off."""
+        if source.name in self._sound:
+            return
+        digest = self._digest(source)
+        if self.options.verify and len(data) == source.size:
+            for start in range(0, len(data), PIECE):
+                self._job.check()
+                digest.update(data[start : start + PIECE])
+        else:
+            digest.size = len(data)
+        self.check(source, digest)
+
     def open(self, name: str) -> BinaryIO:
         source = self._source(name)
         if source.data is not None:
@@ -132,9 +149,8 @@ class StoredParts(VerifiedParts):
     """Parts read from a blocking store when they are asked for, and verified before they are handed out."""
 
     def __init__(self, operation: Decode[Any], objects: BlockingObjectStore, job: Job[Any]) -> None:
-        super().__init__(operation)
+        super().__init__(operation, job)
         self._objects = objects
-        self._job = job
 
     def read(self, name: str) -> memoryview:
         source = self._source(name)
@@ -169,22 +185,6 @@ class StoredParts(VerifiedParts):
         self.check(source, digest)
         return memory
 
-    def _digest(self, source: Source) -> Digest:
-        return Digest(sha256=source.sha256 is not None and self.options.verify)
-
-    def _verify(self, source: Source, data: memoryview) -> None:
-        """Check a part that lies mapped in memory; only its size, when verification is off."""
-        if source.name in self._sound:
-            return
-        digest = self._digest(source)
-        if self.options.verify and len(data) == source.size:
-            for start in range(0, len(data), PIECE):
-                self._job.check()
-                digest.update(data[start : start + PIECE])
-        else:
-            digest.size = len(data)
-        self.check(source, digest)
-
     def _stream(self, source: Source) -> io.RawIOBase:
         mapped = None if source.key is None else self._map(source.key)
         if mapped is None:
@@ -205,6 +205,22 @@ class StoredParts(VerifiedParts):
             return super().path(name)
         self._stream(source).close()  # verifies
         return file
+
+
+class FetchedParts(VerifiedParts):
+    """Parts that have been fetched into memory, or into temporary files mapped into it, and are verified when first asked for."""
+
+    def __init__(self, operation: Decode[Any], job: Job[Any], fetched: Mapping[str, memoryview]) -> None:
+        super().__init__(operation, job)
+        self._fetched = fetched
+
+    def read(self, name: str) -> memoryview:
+        source = self._source(name)
+        if source.key is None:
+            return memoryview(bytearray(source.data or b""))
+        data = self._fetched[name]
+        self._verify(source, data)
+        return data.toreadonly() if self.options.mmap else data
 
 
 class _MemoryStream(io.RawIOBase):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
@@ -186,7 +186,9 @@ class ArtifactStore:
             ConflictError: others replaced the artifact again and again until the retry deadline.
             StoreError: the back end failed.
         """
-        return await self._run("save", self._save(artifact, path, metadata, overwrite, format))
+        return await self._run(
+            "save", self._save(artifact, path, metadata, overwrite, format), heavy=_is_heavy(artifact)
+        )
 
     @overload
     async def load(
@@ -394,7 +396,7 @@ class ArtifactStore:
             removed += sum((await self.delete_many(page)).values())
         return removed
 
-    def run(self, run_id: str, project_name: str = "default", *, date: date | str | None = None) -> Run:
+    def run(self, run_id: str, project_name: str = "default", *, date: datetime.date | str | None = None) -> Run:
         """Return a handle that pins project, run and date (today's in UTC, or the given one), so that a retry lands in the same place."""
         return Run(self, run_id, project_name, date=date)
 
@@ -505,9 +507,9 @@ class ArtifactStore:
         async for page in self._engine.pages(checked, name=RECORD):
             yield [path for info in page if (path := path_of_record(info.key)) is not None]
 
-    async def _run(self, operation: str, steps: Steps[T]) -> T:
+    async def _run(self, operation: str, steps: Steps[T], *, heavy: bool = False) -> T:
         try:
-            return await self._engine.run(steps)
+            return await self._engine.run(steps, heavy=heavy)
         except ArtifactError as error:
             error.operation = error.operation or operation
             raise
@@ -577,11 +579,50 @@ class MemoryArtifactStore(ArtifactStore):
         super().__init__(MemoryObjectStore(name), name=name, **options)
 
 
+class GCSArtifactStore(ArtifactStore):
+    """Artifacts in a Google Cloud Storage bucket. Needs the extra ``gcs``."""
+
+    _kind = "gcs"
+
+    def __init__(
+        self,
+        name: str = "gcs",
+        bucket_name: str | None = None,
+        project_id: str | None = None,
+        prefix: str = "aioartifacts",
+        *,
+        endpoint: str | None = None,
+        credentials: Any = None,
+        **options: Unpack[StoreOptions],
+    ) -> None:
+        """Make a store in a bucket, below *prefix*. Touches neither disk nor network.
+
+        *credentials*: a credentials file, ``"anonymous"``, an `aioartifacts.objects.gcs.AccessToken`, a function that returns a token, or
+        None for Application Default Credentials. *endpoint* is for emulators and private endpoints.
+
+        Raises:
+            InvalidConfigError: an option makes no sense. Without a bucket, `validate` and every other verb say so.
+        """
+        from aioartifacts.objects.gcs import GCSObjectStore
+
+        limits = options.get("limits") or Limits()
+        objects = GCSObjectStore(
+            bucket_name,
+            prefix,
+            project=project_id,
+            endpoint=endpoint,
+            credentials=credentials,
+            connections=limits.transfers,
+            retry=options.get("retry") or RetryPolicy(),
+        )
+        super().__init__(objects, name=name, **options)
+
+
 class Run:
     """A run of a pipeline in a store: project, run and date are pinned, so that a retry after midnight lands in the same place."""
 
     def __init__(
-        self, store: ArtifactStore, run_id: str, project_name: str = "default", *, date: date | str | None = None
+        self, store: ArtifactStore, run_id: str, project_name: str = "default", *, date: datetime.date | str | None = None
     ) -> None:
         """Make a handle. *date* is a date or ``YYYY-MM-DD``; today's in UTC by default.
 
@@ -603,7 +644,7 @@ class Run:
 
     async def materialize(self, obj: object, name: str, step_name: str) -> str:
         """Save a step's output; returns its location."""
-        return await self.store._run("materialize", self._save(obj, name, step_name))
+        return await self.store._run("materialize", self._save(obj, name, step_name), heavy=_is_heavy(obj))
 
     @overload
     async def materialize_many(
@@ -654,6 +695,7 @@ def open_store(url: str | os.PathLike[str], **options: Any) -> ArtifactStore:
 
 _OPENERS: dict[str, Callable[[str, str, dict[str, Any]], ArtifactStore]] = {
     "file": lambda place, _prefix, options: LocalArtifactStore(place, **options),
+    "gs": lambda place, prefix, options: GCSArtifactStore(bucket_name=place, prefix=prefix, **options),
     "memory": lambda place, _prefix, options: MemoryArtifactStore(**({"name": place} if place else {}) | options),
 }
 
@@ -671,13 +713,13 @@ def _load_options(mmap: bool, verify: bool, columns: Iterable[str] | None) -> Lo
     return LoadOptions(mmap=mmap, verify=verify, columns=None if columns is None else tuple(columns))
 
 
-def _as_date(given: date | str | None) -> date:
+def _as_date(given: datetime.date | str | None) -> datetime.date:
     if given is None:
-        return datetime.now(UTC).date()
-    if isinstance(given, date):
+        return datetime.datetime.now(datetime.UTC).date()
+    if isinstance(given, datetime.date):
         return given
     try:
-        return date.fromisoformat(given)
+        return datetime.date.fromisoformat(given)
     except (ValueError, TypeError) as error:
         raise InvalidConfigError(f"date is a date or 'YYYY-MM-DD', not {given!r}") from error
 
@@ -696,22 +738,27 @@ def _check_inline_max(inline_max: int) -> int:
     return inline_max
 
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset)
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 _LIGHT_ITEMS = 1_000
 _LIGHT_BYTES = 64 * 1024
 
 
 def _is_light(obj: object) -> bool:
     """Whether saving *obj* is sure to be quick. A guess from the outside: what turns out larger moves aside by itself."""
-    if type(obj) not in _PLAIN:
-        return False
-    if isinstance(obj, str | bytes):
-        return len(obj) <= _LIGHT_BYTES
-    return not isinstance(obj, list | tuple | dict | set | frozenset) or len(obj) <= _LIGHT_ITEMS
+    if type(obj) in _CONTAINERS:
+        return len(obj) <= _LIGHT_ITEMS  # type: ignore[arg-type]
+    return type(obj) in _PLAIN and (not isinstance(obj, str | bytes) or len(obj) <= _LIGHT_BYTES)
+
+
+def _is_heavy(obj: object) -> bool:
+    """Whether saving *obj* is sure to take long."""
+    return (type(obj) in _CONTAINERS or type(obj) in _PLAIN) and not _is_light(obj)
 
 
 __all__ = [
     "ArtifactStore",
+    "GCSArtifactStore",
     "LocalArtifactStore",
     "MemoryArtifactStore",
     "Outcome",

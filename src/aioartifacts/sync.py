@@ -7,9 +7,9 @@ event-loop thread per process.
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
-from datetime import date as Date
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
@@ -208,9 +208,7 @@ class ArtifactStore:
         on_error: OnError = "raise",
     ) -> dict[str, str] | dict[str, Outcome[str]]:
         """Save many outputs of a step at once, by name; returns their locations, by name. Errors as in `save_many`."""
-        return self._call(
-            self._store.materialize_many, objects, run_id, step_name, project_name, on_error=on_error
-        )
+        return self._call(self._store.materialize_many, objects, run_id, step_name, project_name, on_error=on_error)
 
     @overload
     def delete_many(self, paths: Iterable[str], *, on_error: Literal["raise"] = "raise") -> dict[str, bool]: ...
@@ -226,7 +224,7 @@ class ArtifactStore:
         """Remove every artifact at or under *prefix*, by whole segments, and answer how many there were."""
         return self._call(self._store.delete_tree, prefix)
 
-    def run(self, run_id: str, project_name: str = "default", *, date: Date | str | None = None) -> Run:
+    def run(self, run_id: str, project_name: str = "default", *, date: datetime.date | str | None = None) -> Run:
         """Return a handle that pins project, run and date (today's in UTC, or the given one), so that a retry lands in the same place."""
         return Run(self, run_id, project_name, date=date)
 
@@ -270,8 +268,7 @@ class LocalArtifactStore(ArtifactStore):
     @property
     def base_path(self) -> str:
         """The folder, as an absolute path."""
-        assert isinstance(self._store, _async.LocalArtifactStore)
-        return self._store.base_path
+        return str(self._store._objects.config()["base_path"])
 
 
 class MemoryArtifactStore(ArtifactStore):
@@ -282,11 +279,33 @@ class MemoryArtifactStore(ArtifactStore):
         self._wrap(_async.MemoryArtifactStore(name=name, **options))
 
 
+class GCSArtifactStore(ArtifactStore):
+    """Artifacts in a Google Cloud Storage bucket. Needs the extra ``gcs``."""
+
+    def __init__(
+        self,
+        name: str = "gcs",
+        bucket_name: str | None = None,
+        project_id: str | None = None,
+        prefix: str = "aioartifacts",
+        *,
+        endpoint: str | None = None,
+        credentials: Any = None,
+        **options: Unpack[StoreOptions],
+    ) -> None:
+        """Make a store in a bucket, below *prefix*. Touches neither disk nor network."""
+        self._wrap(
+            _async.GCSArtifactStore(
+                name, bucket_name, project_id, prefix, endpoint=endpoint, credentials=credentials, **options
+            )
+        )
+
+
 class Run:
     """A run of a pipeline in a store: project, run and date are pinned, so that a retry after midnight lands in the same place."""
 
     def __init__(
-        self, store: ArtifactStore, run_id: str, project_name: str = "default", *, date: Date | str | None = None
+        self, store: ArtifactStore, run_id: str, project_name: str = "default", *, date: datetime.date | str | None = None
     ) -> None:
         """Make a handle. *date* is a date or ``YYYY-MM-DD``; today's in UTC by default."""
         self.store = store
@@ -359,6 +378,7 @@ def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
 
 __all__ = [
     "ArtifactStore",
+    "GCSArtifactStore",
     "LocalArtifactStore",
     "MemoryArtifactStore",
     "Outcome",

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import anyio
 
@@ -47,15 +47,15 @@ class Job(Generic[T]):
         self._call = call
         self._on_done = on_done
         self._context = contextvars.copy_context()
-        self._leave: Callable[[Job[Any]], None] | None = None
+        self._leave: Callable[[Job[Any], bool], None] | None = None
 
     def check(self) -> None:
         """Raise `Cancelled` if the caller has been cancelled."""
         if self.cancelled:
             raise Cancelled
 
-    def outgrow(self) -> None:
-        """Say that this job is a large one. Returns when it may go on.
+    def outgrow(self, *, waits: bool = False) -> None:
+        """Say that this job is a large one, or, with *waits*, one that will mostly wait for the loop. Returns when it may go on.
 
         Raises:
             Cancelled: the caller has been cancelled meanwhile.
@@ -63,10 +63,10 @@ class Job(Generic[T]):
         leave, self._leave = self._leave, None
         self.outgrown = True
         if leave is not None:
-            leave(self)
+            leave(self, waits)
         self.check()
 
-    def run(self, leave: Callable[[Job[Any]], None]) -> None:
+    def run(self, leave: Callable[[Job[Any], bool], None]) -> None:
         """Make the call, keep its outcome, and tell whoever waits."""
         self._leave = leave
         try:
@@ -150,6 +150,12 @@ class Batch(Generic[K, T]):
             job.cancelled = True
 
 
+_Lane: TypeAlias = Literal["first", "second", "none"]
+_FIRST: _Lane = "first"
+_SECOND: _Lane = "second"
+_NONE: _Lane = "none"
+
+
 class WorkerPool:
     """Threads for one store. Started when first needed, anew after a fork; idle ones do not keep the process alive."""
 
@@ -226,21 +232,22 @@ class WorkerPool:
     # In the worker threads
 
     def _drain(self) -> None:
-        in_first_lane = True
+        lane = _FIRST
 
-        def leave(job: Job[Any]) -> None:
-            nonlocal in_first_lane
-            in_first_lane = not self._enter_second_lane(job)
+        def leave(job: Job[Any], waits: bool) -> None:
+            nonlocal lane
+            lane = self._leave(job, waits)
 
         while True:
             with self._changed:
-                if not in_first_lane:
-                    self._large -= 1
-                    self._changed.notify_all()
+                if lane is not _FIRST:
+                    if lane is _SECOND:
+                        self._large -= 1
+                        self._changed.notify_all()
                     if self._draining >= self.workers:
                         return
                     self._draining += 1
-                    in_first_lane = True
+                    lane = _FIRST
                 job = self._next()
                 if job is None:
                     self._draining -= 1
@@ -260,20 +267,25 @@ class WorkerPool:
             self._batches.popleft()
         return self._jobs.popleft() if self._jobs else None
 
-    def _enter_second_lane(self, job: Job[Any]) -> bool:
-        """Move to the second lane, waiting for a place there; False when too many wait already, and the job stays where it is."""
+    def _leave(self, job: Job[Any], waits: bool) -> _Lane:
+        """Leave the first lane: for none, if the job only *waits*, else for a place in the second one, however long that takes.
+
+        When too many wait for that already, the job stays where it is, so that threads are bounded.
+        """
         with self._changed:
-            if self._large >= self.workers and self._parked >= self._parked_max:
-                return False
+            if not waits and self._large >= self.workers and self._parked >= self._parked_max:
+                return _FIRST
             self._draining -= 1
             with suppress(RuntimeError):  # the interpreter shuts down: what is queued waits for this very thread
                 self._recruit(len(self._jobs) + self.workers * bool(self._batches))
+            if waits:
+                return _NONE
             self._parked += 1
             while self._large >= self.workers and not job.cancelled:
                 self._changed.wait()
             self._parked -= 1
             self._large += 1
-            return True
+            return _SECOND
 
 
 # On the event loop

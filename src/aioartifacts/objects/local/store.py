@@ -89,7 +89,7 @@ class LocalObjectStore(BlockingObjectStore):
         return partial(type(self), durability=self.durability), (self.root,)
 
     def config(self) -> Mapping[str, JSON]:
-        return {"root": self.root, "durability": self.durability}
+        return {"base_path": self.root, "durability": self.durability}
 
     def location(self, path: str) -> str:
         return os.path.join(self.root, *path.split("/")) if path else self.root

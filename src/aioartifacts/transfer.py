@@ -1,0 +1,482 @@
+"""Carry out the steps of `aioartifacts.protocol` over an async object store, on the event loop.
+
+The only caller of an async object store. Encoding and decoding happen in worker threads; bytes of unknown number come from there through
+a pipe of bounded chunks. Requests in flight are bounded by ``Limits.transfers``, what they hold by ``Limits.memory``; both are taken
+before anything is produced or fetched, first come, first served. Failures that may pass are tried again under the `RetryPolicy`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import tempfile
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import aiofiles
+import anyio
+
+from aioartifacts.checksum import Digest
+from aioartifacts.drivers import LARGE, Outcomes, Task, check_stored, first_with_notes, inline
+from aioartifacts.errors import ArtifactError, IntegrityError, TransientStoreError
+from aioartifacts.objects.base import AsyncObjectStore, Buffers
+from aioartifacts.operations import (
+    Commit,
+    Compute,
+    Decode,
+    Delete,
+    Get,
+    Head,
+    Inlined,
+    ListUnder,
+    Operation,
+    Put,
+    Source,
+    Steps,
+    Stored,
+    Wait,
+)
+from aioartifacts.parts import FetchedParts, allocate, with_parts
+from aioartifacts.pipe import CHUNK, MemoryBody, Pipe
+from aioartifacts.types import KIB, MIB, Limits, ObjectInfo, RetryPolicy
+from aioartifacts.workers import Job, LoopWorkers
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+RANGE = 8 * MIB
+"""Bytes fetched by one request; larger parts are fetched by several at once."""
+_ON_LOOP = 64 * KIB
+"""Bytes that are digested on the loop, in some ten microseconds, rather than in a worker."""
+_PAGE = 500
+"""Objects in one page of a listing."""
+_CLEANUP = 30.0
+"""Seconds that cleaning up after a cancellation may take; what remains is left to a sweep."""
+
+
+class Quota:
+    """So much of something at a time, first come, first served. Whoever wants more than all of it gets all of it, alone."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._free = limit
+        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
+
+    @asynccontextmanager
+    async def hold(self, amount: int) -> AsyncIterator[None]:
+        """Wait for *amount* and keep it for the length of a ``with`` block."""
+        amount = min(amount, self.limit)
+        if self._waiting or self._free < amount:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((turn, amount))
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._give(amount)
+                else:
+                    self._waiting.remove((turn, amount))
+                    self._give(0)
+                raise
+        else:
+            self._free -= amount
+        try:
+            yield
+        finally:
+            self._give(amount)
+
+    def _give(self, amount: int) -> None:
+        self._free += amount
+        while self._waiting and self._waiting[0][1] <= self._free:
+            turn, wanted = self._waiting.popleft()
+            if not turn.done():
+                self._free -= wanted
+                turn.set_result(None)
+
+
+async def finish(work: Coroutine[Any, Any, T]) -> tuple[asyncio.Task[T], asyncio.CancelledError | None]:
+    """See *work* to its end even when cancelled meanwhile; returns the ended task, and the cancellation to be raised later."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    return task, cancelled
+
+
+class TransferEngine:
+    """Carries steps out over an async object store."""
+
+    def __init__(self, objects: AsyncObjectStore, workers: LoopWorkers, limits: Limits, retry: RetryPolicy) -> None:
+        self._objects = objects
+        self._workers = workers
+        self._limits = limits
+        self._retry_policy = retry
+        self._slots = Quota(limits.transfers)
+        self._memory = Quota(limits.memory)
+
+    # Verbs
+
+    async def run(self, steps: Steps[T], *, heavy: bool = False) -> T:
+        """Carry out *steps* to the end.
+
+        A cancellation is thrown into the steps, and what they do to clean up is carried out, undisturbed and for a bounded time, before
+        it leaves. A commit under way is waited for, so that its outcome is known.
+        """
+        answer: Any = None
+        error: BaseException | None = None
+        cancelled: BaseException | None = None
+        while True:
+            try:
+                if error is None:
+                    operation = steps.send(answer)
+                else:
+                    thrown, error = error, None
+                    operation = steps.throw(thrown)
+            except StopIteration as stop:
+                if cancelled is not None:
+                    raise cancelled from None
+                return stop.value  # type: ignore[no-any-return]
+            except ArtifactError:
+                if cancelled is not None:
+                    raise cancelled from None
+                raise
+            try:
+                if cancelled is not None:
+                    answer = (await finish(self._clean_up(operation)))[0].result()
+                elif type(operation) is Commit:
+                    cancelled = await self._commit(operation)
+                    answer = None
+                else:
+                    answer = await self._perform(operation)
+            except _Uncertain as uncertain:
+                cancelled, error = uncertain.cancelled, uncertain.error
+            except asyncio.CancelledError as raised:
+                cancelled = error = raised
+            except BaseException as raised:
+                error = raised
+
+    async def run_many(self, tasks: Iterable[Task[K, T]], *, fail_fast: bool) -> Outcomes[K, T]:
+        """Carry out many verbs, as many at once as there are transfers. With *fail_fast* the first failure cancels the others."""
+        outcomes: Outcomes[K, T] = Outcomes()
+
+        async def one(task: Task[K, T]) -> None:
+            try:
+                outcomes.results[task.key] = await self.run(task.steps)
+            except Exception as error:
+                outcomes.errors[task.key] = error
+                if fail_fast:
+                    group.cancel_scope.cancel()
+
+        turns = iter(tasks)
+        async with anyio.create_task_group() as group:
+            for _ in range(self._limits.transfers):
+                group.start_soon(_take_turns, turns, one)
+        return outcomes
+
+    async def pages(self, prefix: str, *, name: str | None = None) -> AsyncIterator[list[ObjectInfo]]:
+        """List objects, some hundred at a time."""
+        page: list[ObjectInfo] = []
+        async for info in self._objects.list(prefix, name=name):
+            page.append(info)
+            if len(page) == _PAGE:
+                yield page
+                page = []
+        if page:
+            yield page
+
+    async def validate(self) -> None:
+        """Check that the store can be used."""
+        await self._retry(self._objects.validate)
+
+    async def aclose(self) -> None:
+        """Close connections, and let idle threads end."""
+        self._workers.pool.close()
+        await self._objects.aclose()
+
+    # Operations
+
+    async def _perform(self, operation: Operation | tuple[Operation, ...]) -> Any:
+        match operation:
+            case Get(key):
+                return await self._request(lambda: self._objects.get(key))
+            case Head(key):
+                return await self._request(lambda: self._objects.head(key))
+            case Delete(key, if_generation):
+                return await self._request(lambda: self._objects.delete(key, if_generation=if_generation))
+            case Compute(call):
+                return await self._workers.call(lambda job: call())
+            case Put():
+                return await self._put(operation)
+            case Decode():
+                return await self._decode(operation)
+            case ListUnder(prefix):
+                return [info async for info in self._objects.list(prefix)]
+            case Wait(seconds):
+                return await anyio.sleep(seconds)
+            case tuple():
+                return await self._perform_all(operation)
+            case Commit():
+                return await self._commit(operation)
+
+    async def _perform_all(self, operations: tuple[Operation, ...]) -> tuple[Any, ...]:
+        """Carry out several operations at once. The first failure cancels the others, unless they are deletes: those are all tried."""
+        if len(operations) == 1:
+            return (await self._perform(operations[0]),)
+        answers: list[Any] = [None] * len(operations)
+        failures: list[BaseException] = []
+
+        async def one(item: tuple[int, Operation]) -> None:
+            index, operation = item
+            try:
+                answers[index] = await self._perform(operation)
+            except Exception as error:
+                failures.append(error)
+                if type(operation) is not Delete:
+                    group.cancel_scope.cancel()
+
+        turns = iter(list(enumerate(operations)))
+        async with anyio.create_task_group() as group:
+            for _ in range(min(self._limits.transfers, len(operations))):
+                group.start_soon(_take_turns, turns, one)
+        if failures:
+            raise first_with_notes(failures)
+        return tuple(answers)
+
+    async def _clean_up(self, operation: Operation | tuple[Operation, ...]) -> Any:
+        with anyio.move_on_after(_CLEANUP):
+            return await self._perform(operation)
+        raise TransientStoreError(f"cleaning up after a cancellation took longer than {_CLEANUP:g} s")
+
+    async def _request(self, call: Callable[[], Awaitable[T]]) -> T:
+        async with self._slots.hold(1):
+            return await self._retry(call)
+
+    async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call until it works, fails for good, or the retry deadline has passed."""
+        policy = self._retry_policy
+        started, attempt = time.monotonic(), 0
+        while True:
+            try:
+                return await call()
+            except TransientStoreError as error:
+                delay = policy.delay(attempt, error.retry_after)
+                if time.monotonic() + delay - started > policy.deadline:
+                    error.add_note(f"given up after {attempt + 1} attempts in {time.monotonic() - started:.1f} s")
+                    raise
+            attempt += 1
+            await anyio.sleep(delay)
+
+    async def _commit(self, commit: Commit) -> asyncio.CancelledError | None:
+        """Put the record. Each attempt is seen to its end, whatever happens; answers the cancellation that came meanwhile."""
+        body = MemoryBody((memoryview(commit.data),), Digest.of(commit.data))
+        policy = self._retry_policy
+        started, attempt = time.monotonic(), 0
+        async with self._slots.hold(1):
+            while True:
+                put = self._objects.put(commit.key, body, if_generation=commit.if_generation)
+                task, cancelled = await finish(put)
+                failure = task.exception()
+                if failure is None:
+                    return cancelled
+                if not isinstance(failure, TransientStoreError):
+                    raise failure if cancelled is None else cancelled
+                if cancelled is not None:
+                    raise _Uncertain(cancelled, failure)
+                delay = policy.delay(attempt, failure.retry_after)
+                if time.monotonic() + delay - started > policy.deadline:
+                    raise failure
+                attempt += 1
+                try:
+                    await anyio.sleep(delay)
+                except asyncio.CancelledError as error:
+                    raise _Uncertain(error, failure) from None
+
+    # Parts up
+
+    async def _put(self, put: Put) -> Stored | Inlined:
+        small = inline(put)
+        if small is not None:
+            return small
+        if isinstance(put.body, Buffers):
+            return await self._put_buffers(put, put.body)
+        async with self._memory.hold(3 * CHUNK), self._slots.hold(1):
+            return await self._put_produced(put)
+
+    async def _put_buffers(self, put: Put, body: Buffers) -> Stored | Inlined:
+        digest = await self._digest(body, put)
+        async with self._memory.hold(min(body.size, CHUNK)), self._slots.hold(1):
+            return await self._store(put, MemoryBody(body.buffers, digest), digest)
+
+    async def _digest(self, body: Buffers, put: Put) -> Digest:
+        digest = Digest(sha256=put.sha256)
+        if body.size <= _ON_LOOP:
+            for buffer in body.buffers:
+                digest.update(buffer)
+            return digest
+
+        def compute(job: Job[None]) -> None:
+            if body.size > LARGE:
+                job.outgrow()
+            for buffer in body.buffers:
+                for start in range(0, len(buffer), MIB):
+                    job.check()
+                    digest.update(buffer[start : start + MIB])
+
+        await self._workers.call(compute)
+        return digest
+
+    async def _put_produced(self, put: Put) -> Stored | Inlined:
+        async with Pipe(self._workers, put) as pipe:
+            small = await pipe.spool()
+            if small is None:
+                info = await self._retry(lambda: self._objects.put(put.key, pipe.body))
+                return self._stored(put, info, pipe.digest)
+        if len(small) <= put.inline_max:
+            return Inlined(bytes(small), pipe.digest.crc32c, pipe.digest.sha256)
+        return await self._store(put, MemoryBody((memoryview(small),), pipe.digest), pipe.digest)
+
+    async def _store(self, put: Put, body: MemoryBody, digest: Digest) -> Stored:
+        info = await self._retry(lambda: self._objects.put(put.key, body))
+        return self._stored(put, info, digest)
+
+    @staticmethod
+    def _stored(put: Put, info: ObjectInfo, digest: Digest) -> Stored:
+        check_stored(put, info, digest)
+        return Stored(digest.size, digest.crc32c, digest.sha256)
+
+    # Parts down
+
+    async def _decode(self, operation: Decode[T]) -> T:
+        stored = [source for source in operation.sources if source.key is not None]
+        size = sum(source.size for source in stored)
+        if size > self._memory.limit // 2:
+            return await self._decode_spilled(operation, stored)
+        async with self._memory.hold(size):
+            fetched = {source.name: allocate(source.size) for source in stored}
+            await self._fetch_all(operation, stored, fetched)
+            return await self._decode_fetched(operation, fetched, size)
+
+    async def _decode_fetched(self, operation: Decode[T], fetched: dict[str, memoryview], size: int) -> T:
+        def decode(job: Job[T]) -> T:
+            if size > LARGE:
+                job.outgrow()
+            return with_parts(FetchedParts(operation, job, fetched), operation.call)
+
+        return await self._workers.call(decode)
+
+    async def _fetch_all(
+        self, operation: Decode[Any], stored: Sequence[Source], fetched: dict[str, memoryview]
+    ) -> None:
+        async def one(piece: tuple[Source, int]) -> None:
+            source, start = piece
+            into = fetched[source.name][start : start + RANGE]
+            await self._fetch(operation, source, start, into)
+
+        await self._each(_pieces(stored), one)
+
+    async def _fetch(self, operation: Decode[Any], source: Source, start: int, into: memoryview) -> None:
+        key = source.key or ""
+        got = await self._request(lambda: self._objects.get(key, start=start, length=len(into), into=into))
+        if got.info.size != source.size or len(got.data) != len(into):
+            raise IntegrityError(
+                f"part {source.name!r} of {operation.path!r} is damaged: {source.size} bytes were written, {got.info.size} are there; "
+                "restore it from a copy",
+                path=operation.path,
+                operation="load",
+                expected=source.size,
+                actual=got.info.size,
+            )
+
+    async def _decode_spilled(self, operation: Decode[T], stored: Sequence[Source]) -> T:
+        """Fetch what would not fit the budget into temporary files, and map those."""
+        folder = await self._workers.call(lambda job: tempfile.mkdtemp(prefix="aioartifacts-"))
+        paths = {source.name: os.path.join(folder, str(index)) for index, source in enumerate(stored)}
+        try:
+            await self._workers.call(lambda job: _make_files(stored, paths))
+            await self._each(_pieces(stored), lambda piece: self._spill(operation, piece[0], piece[1], paths))
+            fetched = await self._workers.call(
+                lambda job: {source.name: _map_file(paths[source.name], source.size) for source in stored}
+            )
+        finally:
+            # The maps outlive the names, as far as the system lets them; Windows keeps the files until they are let go.
+            task, cancelled = await finish(self._workers.call(lambda job: _remove(folder, paths.values())))
+            if cancelled is not None:
+                raise cancelled
+            task.result()
+        return await self._decode_fetched(operation, fetched, sum(source.size for source in stored))
+
+    async def _spill(self, operation: Decode[Any], source: Source, start: int, paths: dict[str, str]) -> None:
+        size = min(RANGE, source.size - start)
+        async with self._memory.hold(size):
+            into = allocate(size)
+            await self._fetch(operation, source, start, into)
+            async with aiofiles.open(paths[source.name], "r+b", buffering=0) as file:
+                await file.seek(start)
+                written = 0
+                while written < size:
+                    written += await file.write(into[written:])
+
+    async def _each(self, items: Iterator[K], one: Callable[[K], Coroutine[Any, Any, None]]) -> None:
+        """Do something with every item, as many at once as there are transfers; the first error is raised, the others are its notes."""
+        failures: list[BaseException] = []
+
+        async def guarded(item: K) -> None:
+            try:
+                await one(item)
+            except Exception as error:
+                failures.append(error)
+                group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(self._limits.transfers):
+                group.start_soon(_take_turns, items, guarded)
+        if failures:
+            raise first_with_notes(failures)
+
+
+class _Uncertain(Exception):
+    """A commit was cancelled after an attempt of which nobody knows whether it will arrive."""
+
+    def __init__(self, cancelled: asyncio.CancelledError, error: TransientStoreError) -> None:
+        super().__init__(cancelled, error)
+        self.cancelled = cancelled
+        self.error = error
+
+
+async def _take_turns(items: Iterator[K], one: Callable[[K], Coroutine[Any, Any, None]]) -> None:
+    for item in items:
+        await one(item)
+
+
+def _pieces(stored: Sequence[Source]) -> Iterator[tuple[Source, int]]:
+    """Every part in ranges."""
+    return ((source, start) for source in stored for start in range(0, source.size, RANGE))
+
+
+def _make_files(stored: Sequence[Source], paths: dict[str, str]) -> None:
+    for source in stored:
+        with open(paths[source.name], "xb") as file:
+            file.truncate(source.size)
+
+
+def _map_file(path: str, size: int) -> memoryview:
+    """Map a private copy of a file: writable, without a way back to the file."""
+    if size == 0:
+        return memoryview(bytearray())
+    with open(path, "rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
+
+
+def _remove(folder: str, paths: Iterable[str]) -> None:
+    for path in paths:
+        if os.path.exists(path):
+            os.unlink(path)
+    os.rmdir(folder)
