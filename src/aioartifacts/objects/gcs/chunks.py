@@ -55,7 +55,8 @@ class Chunks:
             return Chunk((view,), view.nbytes, last=False)
         if not isinstance(data, bytes):
             view = memoryview(bytes(view))  # the chunk ends when the end is asked for
-        self._check(self._body.size in (None, self._offset) and await self._ask() is None)
+        ended = await self._ask() is None  # or with an error of the body's own, which says more
+        self._check(ended and self._body.size in (None, self._offset))
         return Chunk((view,), view.nbytes, last=True)
 
     async def restart(self) -> None:
