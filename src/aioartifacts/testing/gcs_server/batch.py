@@ -46,7 +46,8 @@ def _answer(payload: bytes, base_url: str, handle: Callable[[Call], Answer]) -> 
     match = re.fullmatch(r"([A-Z]+) (?:https?://[^/]+)?/storage/v1/([^ ?]*)(?:\?([^ ]*))?(?: HTTP/1\.1)?", request_line)
     if match is None:
         return ApiError(400, f"Not a call that can be batched: {request_line!r}", reason="badRequest").as_json()
-    headers = dict(line.partition(": ")[::2] for line in header_text.split("\n"))
+    split = (line.partition(": ") for line in header_text.split("\n"))
+    headers = {name: value for name, _, value in split}
     try:
         call = Call(match[1], match[2].split("/"), parse_query(match[3] or ""), headers, body.strip(), base_url)
         if call.query.get("alt") == "media":

@@ -81,11 +81,11 @@ class GCSServer:
             max_line_size=64 * 1024,
             max_field_size=64 * 1024,
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=1024)
+        runner = self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", self._port, backlog=1024)
         await site.start()
-        port = self._runner.addresses[0][1]
+        port = runner.addresses[0][1]
         self.url = self.state.base_url = f"http://127.0.0.1:{port}"
         self.control.reset()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 import secrets
 import time
 from bisect import bisect_left, insort
@@ -14,13 +13,13 @@ from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import quote
 
+from .names import check_bucket_name, check_object_name
 from .rope import Rope
 from .wire import ApiError, no_such_bucket, no_such_object, parse_number
 
 CHUNK = 256 * 1024
 MIN_PART = 5 * 1024 * 1024
 MAX_COMPONENTS = 32
-_MAX_NAME = 1024
 _MAX_METADATA = 8 * 1024
 _MAX_SESSIONS = 20_000
 
@@ -203,7 +202,8 @@ class Description:
         """Add the digests of an ``x-goog-hash`` header."""
         if not header:
             return self
-        found = dict(item.strip().partition("=")[::2] for item in header.split(","))
+        split = (item.strip().partition("=") for item in header.split(","))
+        found = {kind: digest for kind, _, digest in split}
         return replace(self, crc32c=found.get("crc32c", self.crc32c), md5=found.get("md5", self.md5))
 
     def check_digests(self, content: Rope) -> None:
@@ -244,35 +244,6 @@ def checked_metadata(metadata: object) -> dict[str, str]:
     if size > _MAX_METADATA:
         raise ApiError(400, f"The metadata supplied exceeds the maximum of {_MAX_METADATA} bytes.")
     return kept
-
-
-def check_object_name(name: str) -> None:
-    if not name:
-        raise ApiError(400, "Required parameter: name", reason="required", code="InvalidURI")
-    size = len(name.encode("utf-8"))
-    if size > _MAX_NAME:
-        message = f"The maximum object length is {_MAX_NAME} characters, but got a name with {size} characters."
-        raise ApiError(400, message, code="KeyTooLongError")
-    if name in (".", "..") or name.startswith(".well-known/acme-challenge/"):
-        raise ApiError(400, f"Invalid object name: {name!r}", code="InvalidURI")
-    if "\r" in name or "\n" in name:
-        raise ApiError(400, "Disallowed unicode characters present in object name.", code="InvalidURI")
-
-
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9_.-]{1,220}[a-z0-9]")
-
-
-def check_bucket_name(name: str) -> None:
-    legal = (
-        _BUCKET.fullmatch(name) is not None
-        and all(1 <= len(part) <= 63 for part in name.split("."))
-        and not re.fullmatch(r"[0-9]+(\.[0-9]+){3}", name)
-        and not name.startswith("goog")
-        and "google" not in name
-        and not re.search(r"-\.|\.-", name)
-    )
-    if not legal:
-        raise ApiError(400, f"Invalid bucket name: '{name}'", code="InvalidBucketName")
 
 
 @dataclass(slots=True)

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from .exchange import Exchange
+from .names import check_object_name
 from .rope import Rope
 from .selection import select
-from .state import CHUNK, Description, Preconditions, Session, State, check_object_name
+from .state import CHUNK, Description, Preconditions, Session, State
 from .wire import Answer, ApiError, Headers, parse_json_object
 
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]+)-([0-9]+|\*)|\*)/([0-9]+|\*)")

@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 from .exchange import Exchange
 from .json_api import copy_object
 from .listing import MAX_RESULTS, Listing, list_names
+from .names import check_object_name
 from .rope import Rope
 from .state import (
     MIN_PART,
@@ -20,7 +21,6 @@ from .state import (
     Preconditions,
     State,
     StoredObject,
-    check_object_name,
     checked_metadata,
     timestamp,
 )
