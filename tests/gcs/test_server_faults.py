@@ -134,6 +134,7 @@ def test_a_pacer_lets_bytes_pass_one_after_the_other() -> None:
     assert pacer.delay(100, 1000, now=10.0) == pytest.approx(0.1)
     assert pacer.delay(100, 1000, now=10.0) == pytest.approx(0.2), "these wait for the first"
     assert pacer.delay(100, 1000, now=10.15) == pytest.approx(0.15)
+    assert pacer.delay(100, 1000, now=10.34) == pytest.approx(0.06), "a little lateness is made up for"
     assert pacer.delay(100, 1000, now=20.0) == pytest.approx(0.1), "and nothing is saved up"
 
 
