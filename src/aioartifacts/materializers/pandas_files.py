@@ -1,0 +1,134 @@
+"""Tables as Arrow and Parquet files: written in bounded batches, read where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from aioartifacts.materializers.base import Producer, Sink
+from aioartifacts.materializers.pandas_arrow import Field, Kind
+
+ASIDE = "aside.arrow"
+"""Arrays that are not as long as the frame (levels, categories, labels): one row, each of them a list in it."""
+BATCH = 48 << 20
+"""Bytes that one batch may take in memory beyond the object itself. What is not converted costs nothing, so a frame of numbers and
+Arrow strings is one batch, whatever its size, and is read without a copy."""
+_GROUP = 1 << 20
+"""Rows in a row group of Parquet, at most (as in pyarrow)."""
+
+
+def table_body(schema: Any, fields: Sequence[Field], rows: int, kind: Kind) -> Producer:
+    """A table of *rows* as a file."""
+    cost = sum(f.cost if kind == "arrow" else f.cost + f.width for f in fields)
+    step = max(int(BATCH / cost), 1) if cost * rows > BATCH else max(rows, 1)
+    if kind == "parquet":
+        step = min(step, _GROUP)
+
+    def produce(sink: Sink) -> None:
+        with _writer(schema, sink, kind) as writer:
+            for start in range(0, rows if fields else 0, step):
+                stop = min(start + step, rows)
+                writer.write_batch(pa.RecordBatch.from_arrays([f.chunk(start, stop) for f in fields], schema=schema))
+
+    return Producer(produce)
+
+
+def open_table(memory: memoryview, kind: Kind) -> tuple[Mapping[bytes, bytes], Callable[[int], Any]]:
+    """The schema's metadata, and what reads one column."""
+    if kind == "parquet":
+        return _open_parquet(memory)
+    reader = pa.ipc.open_file(pa.py_buffer(memory))
+    batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
+    types = [field.type for field in reader.schema]
+
+    def column(n: int) -> Any:
+        return pa.chunked_array([batch.column(n) for batch in batches], type=types[n])
+
+    return reader.schema.metadata or {}, column
+
+
+def aside_body(fields: Sequence[Field], lengths: Sequence[int]) -> Producer:
+    """Arrays of any length as an Arrow file of one row."""
+    schema = pa.schema([pa.field(f"a{n}", pa.large_list(field.type)) for n, field in enumerate(fields)])
+
+    def produce(sink: Sink) -> None:
+        lists = [
+            pa.LargeListArray.from_arrays(pa.array([0, length], pa.int64()), field.chunk(0, length))
+            for field, length in zip(fields, lengths, strict=True)
+        ]
+        with _writer(schema, sink, "arrow") as writer:
+            writer.write_batch(pa.RecordBatch.from_arrays(lists, schema=schema))
+
+    return Producer(produce)
+
+
+def open_aside(memory: memoryview) -> list[Any]:
+    """The inverse of `aside_body`."""
+    reader = pa.ipc.open_file(pa.py_buffer(memory))
+    if reader.num_record_batches != 1:
+        raise ValueError("the arrays beside a frame are not one batch")
+    batch = reader.get_batch(0)
+    batch.validate(full=True)
+    if batch.num_rows != 1 or not all(pa.types.is_large_list(field.type) for field in reader.schema):
+        raise ValueError("the arrays beside a frame are not one row of lists")
+    return [pa.chunked_array([column.flatten()]) for column in batch.columns]
+
+
+def _open_parquet(memory: memoryview) -> tuple[Mapping[bytes, bytes], Callable[[int], Any]]:
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(pa.BufferReader(pa.py_buffer(memory)))
+    schema = file.schema_arrow
+
+    def column(n: int) -> Any:
+        return file.read(columns=[schema.names[n]]).column(0)
+
+    return schema.metadata or {}, column
+
+
+def _writer(schema: Any, sink: Sink, kind: Kind) -> Any:
+    if kind == "arrow":
+        return pa.ipc.new_file(_File(sink), schema)
+    from pyarrow import parquet
+
+    return parquet.ParquetWriter(_File(sink), schema, compression="snappy")
+
+
+class _File:
+    """A sink as the file object that pyarrow wants; large buffers pass through uncopied."""
+
+    closed = False
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._position = 0
+
+    def write(self, data: Any) -> int:
+        size = len(data)
+        if size:
+            self._sink.write(data if isinstance(data, bytes) else memoryview(data))
+            self._position += size
+        return size
+
+    def tell(self) -> int:
+        return self._position
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        self.closed = True
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+
+__all__ = ["ASIDE", "BATCH", "aside_body", "open_aside", "open_table", "table_body"]
