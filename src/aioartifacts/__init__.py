@@ -37,7 +37,15 @@ from aioartifacts.store import (
     Run,
     open_store,
 )
-from aioartifacts.types import ArtifactInfo, Limits, LoadOptions, RetryPolicy
+from aioartifacts.types import (
+    ArtifactInfo,
+    Limits,
+    LoadOptions,
+    RetryPolicy,
+    SweepReport,
+    TransferEvent,
+    VerifyReport,
+)
 
 if TYPE_CHECKING:
     from aioartifacts.materializers.registry import MaterializerRegistry
@@ -77,9 +85,12 @@ __all__ = [
     "RetryPolicy",
     "Run",
     "StoreError",
+    "SweepReport",
+    "TransferEvent",
     "TransientStoreError",
     "UnknownFormatError",
     "UntrustedArtifactError",
+    "VerifyReport",
     "open_store",
 ]
 

@@ -410,6 +410,10 @@ class Engine(Protocol):
         """List objects, some hundred at a time."""
         ...
 
+    async def sweep_drafts(self, before: float, *, dry_run: bool) -> list[ObjectInfo]:
+        """Remove temporary files of the object store's own, last written before *before* (Unix time)."""
+        ...
+
     async def validate(self) -> None:
         """Check that the store can be used."""
         ...
@@ -493,6 +497,9 @@ class BlockingEngine:
         listing = await self._workers.call(lambda job: iter(self._objects.list(prefix, name=name)))
         while page := await self._workers.call(lambda job: list(itertools.islice(listing, _PAGE))):
             yield page
+
+    async def sweep_drafts(self, before: float, *, dry_run: bool) -> list[ObjectInfo]:
+        return await self._workers.call(lambda job: self._objects.sweep_drafts(before, dry_run=dry_run))
 
     async def validate(self) -> None:
         await self._workers.call(lambda job: self._objects.validate())

@@ -157,12 +157,13 @@ def is_part_file(file: str) -> bool:
     return _PART_FILE.fullmatch(file) is not None
 
 
-def write_id_of(key: str) -> str | None:
-    """The write id in a part's key; None when *key* is no part."""
-    for segment in key.split("/"):
-        if segment.startswith((PART_PREFIX, PARTS_PREFIX)):
-            return segment.partition("-")[2][:32]
-    return None
+def path_of_part(key: str) -> str | None:
+    """The artifact path a part's key belongs to; None when *key* is no part of a legal path."""
+    path, slash, file = key.rpartition(f"/{PARTS_PREFIX}")
+    file = PARTS_PREFIX + file
+    if not slash:
+        path, slash, file = key.rpartition("/")
+    return path if slash and is_part_file(file) and _illegal(path) is None else None
 
 
 def materialized_path(project: str, day: date, run_id: str, step: str, name: str) -> str:

@@ -17,7 +17,7 @@ import logging
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -35,6 +35,7 @@ from aioartifacts.errors import (
     EncodeError,
     IntegrityError,
     RecordError,
+    StoreError,
     TransientStoreError,
 )
 from aioartifacts.keys import part_files, record_key
@@ -67,7 +68,7 @@ from aioartifacts.record import (
     owner_of,
 )
 from aioartifacts.trust import Keyring, check_trust
-from aioartifacts.types import INLINE_MAX, JSON, Generation, LoadOptions, ObjectInfo, RetryPolicy, Trust
+from aioartifacts.types import GRACE, INLINE_MAX, JSON, Generation, LoadOptions, ObjectInfo, RetryPolicy, Trust
 
 _log = logging.getLogger("aioartifacts")
 
@@ -114,6 +115,7 @@ def save(
     if not overwrite:
         yield from _refuse_existing(path)
     kept = check_metadata(metadata, path)
+    started = config.clock()
     encoded: Encoded = yield Compute(lambda: encode(obj, path, config.materializers, format))
     write_id = new_write_id()
     parts = encoded.dump.parts
@@ -127,6 +129,11 @@ def save(
         placed: tuple[Stored | Inlined, ...] = (yield puts) if puts else ()
         record = _record(path, write_id, encoded, placed, files, kept, dict(producer or {}))
         data = encode_record(record, config.keys)
+        if config.clock() - started > GRACE:
+            raise StoreError(
+                f"saving {path!r} took longer than {GRACE:g} s; a sweep may have taken its parts for leftovers, so save it again",
+                path=path,
+            )
     except BaseException:
         yield from _discard(path, puts)
         raise
@@ -390,10 +397,13 @@ def load(path: str, config: Config, options: LoadOptions) -> Steps[object]:
             return (yield Decode(path, found.sources, found.meta, options, trusted, _decoder(materializer, found)))
         except ArtifactNotFoundError:
             continue
-    raise IntegrityError(
+    raise _part_missing(path)
+
+
+def _part_missing(path: str) -> IntegrityError:
+    return IntegrityError(
         f"a part of {path!r} is missing, though its record is there; restore it from a copy, or save the artifact again",
         path=path,
-        operation="load",
     )
 
 
@@ -542,6 +552,31 @@ def not_found(path: str) -> ArtifactNotFoundError:
     return ArtifactNotFoundError(f"there is no artifact {path!r}; list_artifacts() shows what there is", path=path)
 
 
+def inspect(path: str, config: Config) -> Steps[int]:
+    """Read the record and every part, without decoding anything; returns the payload's bytes.
+
+    Raises:
+        IntegrityError: the record or a part is damaged or missing.
+    """
+    write_id = None
+    for _ in range(_REREADS):
+        found = yield from find(path, config)
+        if found.write_id == write_id:
+            break
+        write_id = found.write_id
+        try:
+            yield Decode(path, found.sources, found.meta, LoadOptions(mmap=True), False, _read_all)
+        except ArtifactNotFoundError:
+            continue
+        return found.size
+    raise _part_missing(path)
+
+
+def _read_all(parts: Parts) -> None:
+    for name in parts.names:
+        parts.read(name)
+
+
 # Look ---------------------------------------------------------------------------------------------------------------
 
 
@@ -562,6 +597,19 @@ def look(path: str, config: Config) -> Steps[Found | None]:
         return (yield from find(path, config))
     except ArtifactNotFoundError:
         return None
+
+
+def orphans(path: str, infos: Sequence[ObjectInfo]) -> Steps[list[ObjectInfo]]:
+    """Which of these parts under *path* its record, read after they were listed, does not name."""
+    try:
+        got: ObjectData = yield Get(record_key(path))
+        record = decode_record(got.data, path).record
+    except ArtifactNotFoundError:
+        return list(infos)
+    except (RecordError, ForeignRecord):
+        return []  # nobody knows what it named
+    named = {f"{path}/{part.file}" for part in record.parts if part.file is not None}
+    return [info for info in infos if info.key not in named]
 
 
 # Delete -------------------------------------------------------------------------------------------------------------

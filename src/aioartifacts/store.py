@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
-from aioartifacts import protocol
+from aioartifacts import protocol, upkeep
 from aioartifacts.drivers import BlockingEngine, ByteBudget, Engine, Task
 from aioartifacts.errors import ArtifactError, ArtifactNotFoundError, DecodeError, InvalidConfigError, InvalidPathError
 from aioartifacts.keys import RECORD, check_path, check_prefix, materialized_path, path_of_record
@@ -17,6 +17,7 @@ from aioartifacts.objects.base import AsyncObjectStore, BlockingObjectStore
 from aioartifacts.operations import Steps
 from aioartifacts.trust import SigningKey, keyring
 from aioartifacts.types import (
+    GRACE,
     INLINE_MAX,
     JSON,
     ArtifactInfo,
@@ -25,8 +26,11 @@ from aioartifacts.types import (
     LoadOptions,
     OnError,
     RetryPolicy,
+    SweepReport,
     Trust,
+    VerifyReport,
 )
+from aioartifacts.upkeep import OnProgress
 from aioartifacts.workers import CallerWorkers, LoopWorkers, WorkerPool
 
 T = TypeVar("T")
@@ -400,6 +404,28 @@ class ArtifactStore:
         """Return a handle that pins project, run and date (today's in UTC, or the given one), so that a retry lands in the same place."""
         return Run(self, run_id, project_name, date=date)
 
+    async def verify(self, prefix: str = "", *, on_progress: OnProgress | None = None) -> VerifyReport:
+        """Read every part of every artifact at or under *prefix* and compare it with its record; nothing is decoded or changed.
+
+        *on_progress* is called after each artifact. What is damaged is in the report, not raised.
+        """
+        return await upkeep.verify(self._engine, self._config, self._prefix(prefix, "verify"), on_progress)
+
+    async def sweep(
+        self,
+        prefix: str = "",
+        *,
+        grace: float = GRACE,
+        dry_run: bool = True,
+        on_progress: OnProgress | None = None,
+    ) -> SweepReport:
+        """Remove what killed writers have left at or under *prefix*: parts older than *grace* seconds that no record names.
+
+        Without a *prefix* also temporary files and empty folders. Only reports unless *dry_run* is false. A save that is still under
+        way must not be older than *grace*; saves refuse to commit after 24 hours, so the default is safe.
+        """
+        return await upkeep.sweep(self._engine, self._prefix(prefix, "sweep"), grace, dry_run, on_progress)
+
     # The store itself
 
     async def validate(self) -> bool:
@@ -441,6 +467,10 @@ class ArtifactStore:
     def _path(self, path: str) -> str:
         relative = self._objects.relative(path) if type(path) is str and path else None
         return check_path(path if relative is None else relative)
+
+    def _prefix(self, prefix: str, operation: str) -> str:
+        relative = self._objects.relative(prefix) if type(prefix) is str and prefix else None
+        return check_prefix(prefix if relative is None else relative, operation=operation)
 
     def _save(
         self,
@@ -502,9 +532,7 @@ class ArtifactStore:
         )
 
     async def _record_paths(self, prefix: str) -> AsyncIterator[list[str]]:
-        relative = self._objects.relative(prefix) if type(prefix) is str and prefix else None
-        checked = check_prefix(prefix if relative is None else relative, operation="list_artifacts")
-        async for page in self._engine.pages(checked, name=RECORD):
+        async for page in self._engine.pages(self._prefix(prefix, "list_artifacts"), name=RECORD):
             yield [path for info in page if (path := path_of_record(info.key)) is not None]
 
     async def _run(self, operation: str, steps: Steps[T], *, heavy: bool = False) -> T:
@@ -622,7 +650,12 @@ class Run:
     """A run of a pipeline in a store: project, run and date are pinned, so that a retry after midnight lands in the same place."""
 
     def __init__(
-        self, store: ArtifactStore, run_id: str, project_name: str = "default", *, date: datetime.date | str | None = None
+        self,
+        store: ArtifactStore,
+        run_id: str,
+        project_name: str = "default",
+        *,
+        date: datetime.date | str | None = None,
     ) -> None:
         """Make a handle. *date* is a date or ``YYYY-MM-DD``; today's in UTC by default.
 

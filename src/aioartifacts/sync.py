@@ -17,7 +17,8 @@ from aioartifacts import store as _async
 from aioartifacts.objects.base import AsyncObjectStore, BlockingObjectStore
 from aioartifacts.portal import portal
 from aioartifacts.store import Outcome, StoreOptions
-from aioartifacts.types import JSON, ArtifactInfo, Durability, OnError
+from aioartifacts.types import GRACE, JSON, ArtifactInfo, Durability, OnError, SweepReport, VerifyReport
+from aioartifacts.upkeep import OnProgress
 
 T = TypeVar("T")
 
@@ -228,6 +229,21 @@ class ArtifactStore:
         """Return a handle that pins project, run and date (today's in UTC, or the given one), so that a retry lands in the same place."""
         return Run(self, run_id, project_name, date=date)
 
+    def verify(self, prefix: str = "", *, on_progress: OnProgress | None = None) -> VerifyReport:
+        """Read every part of every artifact at or under *prefix* and compare it with its record; nothing is decoded or changed."""
+        return self._call(self._store.verify, prefix, on_progress=on_progress)
+
+    def sweep(
+        self,
+        prefix: str = "",
+        *,
+        grace: float = GRACE,
+        dry_run: bool = True,
+        on_progress: OnProgress | None = None,
+    ) -> SweepReport:
+        """Remove what killed writers have left at or under *prefix*: parts older than *grace* seconds that no record names."""
+        return self._call(self._store.sweep, prefix, grace=grace, dry_run=dry_run, on_progress=on_progress)
+
     # The store itself
 
     def validate(self) -> bool:
@@ -305,7 +321,12 @@ class Run:
     """A run of a pipeline in a store: project, run and date are pinned, so that a retry after midnight lands in the same place."""
 
     def __init__(
-        self, store: ArtifactStore, run_id: str, project_name: str = "default", *, date: datetime.date | str | None = None
+        self,
+        store: ArtifactStore,
+        run_id: str,
+        project_name: str = "default",
+        *,
+        date: datetime.date | str | None = None,
     ) -> None:
         """Make a handle. *date* is a date or ``YYYY-MM-DD``; today's in UTC by default."""
         self.store = store

@@ -27,6 +27,9 @@ Trust: TypeAlias = Literal["data", "signed", "all"]
 OnError: TypeAlias = Literal["raise", "collect"]
 """What a bulk verb does with a failure: stop and raise a group, or return it among the outcomes."""
 
+GRACE = 24 * 3600.0
+"""Seconds for which a part may lie there without a record that names it: how long a save may take. Default of `sweep`."""
+
 KIB = 1024
 MIB = 1024 * KIB
 INLINE_MAX = 16 * KIB
@@ -126,11 +129,43 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class TransferEvent:
-    """Progress of one artifact or of one bulk call."""
+    """Progress of a call that goes over many artifacts."""
 
     operation: str
     path: str
+    """The artifact that has just been dealt with."""
+    artifacts: int
+    """How many have been dealt with so far."""
     transferred: int
-    """Bytes so far."""
-    total: int | None
-    """Bytes in all, when known."""
+    """Bytes read or removed so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `verify` found."""
+
+    artifacts: int
+    """How many were read."""
+    size: int
+    """Payload bytes of those that are sound."""
+    damaged: Mapping[str, Exception]
+    """By path: what is wrong with the record or a part. Parts that are missing are among it."""
+    orphans: Sequence[str]
+    """Keys of parts that no record names: left by killed writers, or being written right now."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every artifact is sound. Orphans do no harm."""
+        return not self.damaged
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What `sweep` removed, or would have removed."""
+
+    removed: Sequence[str]
+    """Keys of orphaned parts and temporary files."""
+    size: int
+    """Their bytes."""
+    dry_run: bool
+    """Whether they are all still there."""

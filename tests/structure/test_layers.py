@@ -10,16 +10,21 @@ from modules import Module, modules, ours
 LEVELS = {
     "errors": 0, "types": 0, "keys": 0, "checksum": 0, "record": 0, "trust": 0, "legacy": 0,
     "objects": 1, "objects.base": 1, "materializers": 1, "materializers.base": 1, "materializers.collector": 1,
+    # How families write what they have in common: an array, plain Python values, an Arrow file.
+    "materializers.numpy_npy": 1, "materializers.arrow_ipc": 1,
+    **dict.fromkeys((f"materializers.typed_{part}" for part in (
+        "classes", "decode", "encode", "frames", "json", "plain", "scalars", "shared"
+    )), 1),
     "operations": 2, "protocol": 2,
     "drivers": 3, "parts": 3, "pipe": 3, "workers": 3, "transfer": 3,
-    "store": 4,
+    "store": 4, "upkeep": 4,
     "portal": 5, "sync": 5,
     "": 6, "testing": 6, "integrations": 6, "cli": 6, "__main__": 6,
 }  # fmt: skip
 PLUGINS = 2
 
 CORE_DEPENDENCIES = {
-    "msgspec": {0, 2},
+    "msgspec": {0, 1, 2},
     "crc32c": {0},
     "anyio": {3, 4, 5},
     "aiofiles": {3},
@@ -28,10 +33,17 @@ CORE_DEPENDENCIES = {
 """Which levels may import what is always installed; `testing` may import anything."""
 
 FENCES = {
-    "numpy": {"materializers.numpy", "materializers.pandas", "materializers.flowyml"},
-    "pandas": {"materializers.pandas", "materializers.flowyml"},
-    "pyarrow": {"materializers.pandas"},
+    "numpy": {"materializers.numpy", "materializers.pandas", "materializers.flowyml", "materializers.scipy", "materializers.xarray"},
+    "pandas": {"materializers.pandas", "materializers.flowyml", "materializers.xarray"},
+    "pyarrow": {"materializers.pandas", "materializers.arrow"},
     "ml_dtypes": {"materializers.numpy"},
+    "polars": {"materializers.polars"},
+    "scipy": {"materializers.scipy"},
+    "xarray": {"materializers.xarray"},
+    "networkx": {"materializers.networkx"},
+    "PIL": {"materializers.pillow"},
+    "matplotlib": {"materializers.matplotlib"},
+    "plotly": {"materializers.plotly"},
     "gcloud": {"objects.gcs"},
     "aiohttp": {"objects.gcs"},
     "yarl": {"objects.gcs"},

@@ -20,6 +20,7 @@ between calls beyond clients and caches that can be rebuilt, and pickles as its 
 
 from __future__ import annotations
 
+import builtins
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -219,6 +220,13 @@ class BlockingObjectStore(ObjectStore):
     def file(self, key: str) -> str | None:
         """The path of a real, regular file that holds exactly the object, to be read only; None where there is none."""
         return None
+
+    def sweep_drafts(self, before: float, *, dry_run: bool) -> builtins.list[ObjectInfo]:
+        """Remove what killed puts have left: temporary files last written before *before* (Unix time), and empty folders.
+
+        Returns the temporary files, removed or, with *dry_run*, to be removed. A store that leaves none has none to remove.
+        """
+        return []
 
     def validate(self) -> None:
         """Check that the store can be used at all: reachable, writable.

@@ -107,6 +107,10 @@ class BlockingForwarding(Forwarding[BlockingObjectStore], BlockingObjectStore):
         self.before("file", key, {})
         return self.after("file", key, self.inner.file(key))
 
+    def sweep_drafts(self, before: float, *, dry_run: bool) -> builtins.list[ObjectInfo]:
+        self.before("sweep_drafts", "", {"before": before, "dry_run": dry_run})
+        return self.after("sweep_drafts", "", self.inner.sweep_drafts(before, dry_run=dry_run))
+
     def validate(self) -> None:
         self.before("validate", "", {})
         self.inner.validate()

@@ -160,6 +160,11 @@ class Tree:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=self._drafts)
 
+    def drafts(self) -> list[tuple[str, os.stat_result]]:
+        """Name and status of all temporary files, of whatever process; they can then be discarded."""
+        self._drafts = self._open_folder(DRAFTS, _FOLDER)
+        return self.scan(DRAFTS)[1]
+
     def place(self, draft: str, name: str, *, replace: bool) -> None:
         """Give the temporary file its name, in one step.
 

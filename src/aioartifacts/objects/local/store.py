@@ -11,6 +11,7 @@ nothing to compare.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import errno
 import mmap
@@ -32,7 +33,7 @@ from aioartifacts.errors import (
     InvalidPathError,
     StoreError,
 )
-from aioartifacts.keys import INTERNAL, PARTS_PREFIX, RECORD, write_id_of
+from aioartifacts.keys import INTERNAL, PARTS_PREFIX, RECORD, path_of_part
 from aioartifacts.objects.base import BlockingObjectStore, Body, ObjectData, PutRequest
 from aioartifacts.objects.local.content import buffer, generation, read, read_into
 from aioartifacts.objects.local.draft import Draft, draft_name
@@ -40,9 +41,9 @@ from aioartifacts.objects.local.oserrors import translate
 from aioartifacts.types import JSON, MIB, Buffer, Durability, Generation, ObjectInfo
 
 if sys.platform == "win32":
-    from aioartifacts.objects.local.windows import Tree
+    from aioartifacts.objects.local.windows import DRAFTS, Tree
 else:
-    from aioartifacts.objects.local.posix import Tree
+    from aioartifacts.objects.local.posix import DRAFTS, Tree
 
 BATCH = 48
 """Temporary files that ``put_many`` holds open at once."""
@@ -300,7 +301,7 @@ class LocalObjectStore(BlockingObjectStore):
             with Tree(self.root) as tree:
                 left = self._delete(tree, key, if_generation)
                 # A part that a power cut brings back is an orphan, which the sweep removes; a record would be an artifact.
-                if self._durable and left is not None and write_id_of(key) is None:
+                if self._durable and left is not None and path_of_part(key) is None:
                     tree.sync(left)
         except ArtifactError:
             raise
@@ -373,6 +374,36 @@ class LocalObjectStore(BlockingObjectStore):
         except ArtifactNotFoundError:
             return None
         return self.location(key)
+
+    def sweep_drafts(self, before: float, *, dry_run: bool) -> builtins.list[ObjectInfo]:
+        found: builtins.list[ObjectInfo] = []
+        try:
+            with Tree(self.root) as tree:
+                for name, status in tree.drafts():
+                    if status.st_mtime < before:
+                        found.append(ObjectInfo(f"{DRAFTS}/{name}", status.st_size, updated=status.st_mtime))
+                        if not dry_run:
+                            tree.discard_draft(name)
+                if not dry_run:
+                    self._prune_all(tree)
+        except FileNotFoundError:
+            return found  # there is no store yet
+        except OSError as error:
+            raise translate(error, self.root, DRAFTS, "sweep") from error
+        return found
+
+    @staticmethod
+    def _prune_all(tree: Tree) -> None:
+        """Remove empty folders. One that a put has just made is made again by it."""
+        pending = [""]
+        while pending:
+            folder = pending.pop()
+            with contextlib.suppress(FileNotFoundError):
+                folders, _ = tree.scan(folder)
+                above = f"{folder}/" if folder else ""
+                pending.extend(above + entry for entry in folders if folder or entry != INTERNAL)
+                if folder and not folders:
+                    tree.prune(folder)  # refuses while there are files
 
     def validate(self) -> None:
         """Make the root if it is missing; write and remove a temporary file; take a lock.

@@ -53,6 +53,10 @@ class Tree:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path(f"{DRAFTS}/{name}"))
 
+    def drafts(self) -> list[tuple[str, os.stat_result]]:
+        """Name and status of all temporary files, of whatever process."""
+        return self.scan(DRAFTS)[1]
+
     def place(self, draft: str, name: str, *, replace: bool) -> None:
         folder, _, leaf = name.rpartition("/")
         source = self._path(f"{DRAFTS}/{draft}")
