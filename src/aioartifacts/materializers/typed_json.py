@@ -106,14 +106,15 @@ class _Rewrite:
         copy(self.encoder).write(sink.write)
 
 
-def decode(parts: Parts) -> Any:
-    """Decode what `encode` made.
+def decode(parts: Parts, name: str = PART, meta: Mapping[str, JSON] | None = None) -> Any:
+    """Decode what `encode` made, from the part *name*; *meta* where it is not that of the whole artifact.
 
     Raises:
         UntrustedArtifactError: it names a class whose module is not imported, and the store does not trust the artifact.
     """
-    decoder = Decoder(tags=parts.meta.get("tagged") is True, trusted=parts.trusted)
-    if parts.meta.get("lines") is not True:
-        return decoder.read_line(parts.read(PART))
-    with paused(), parts.open(PART) as stream:
+    meta = parts.meta if meta is None else meta
+    decoder = Decoder(tags=meta.get("tagged") is True, trusted=parts.trusted)
+    if meta.get("lines") is not True:
+        return decoder.read_line(parts.read(name))
+    with paused(), parts.open(name) as stream:
         return decoder.read_lines(stream)
