@@ -94,6 +94,7 @@ DEFAULT: tuple[Entry, ...] = (
     Entry("numpy-masked", f"{_HERE}.numpy:MaskedArrayMaterializer", packages=("numpy",), extra="numpy"),
     Entry("numpy-ml", f"{_HERE}.numpy:MlDtypesMaterializer", packages=("numpy",), extra="numpy"),
     Entry("numpy-string", f"{_HERE}.numpy:StringArrayMaterializer", packages=("numpy",), extra="numpy"),
+    Entry("networkx", f"{_HERE}.networkx:GraphMaterializer", packages=("networkx",), extra="networkx"),
     Entry("file", f"{_HERE}.files:FileMaterializer"),
     Entry("folder", f"{_HERE}.files:FolderMaterializer"),
     Entry("flowyml-pickle", f"{_HERE}.flowyml:FlowyMLPickle"),
