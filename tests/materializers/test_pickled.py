@@ -18,7 +18,8 @@ from parts import MemoryParts, load, roundtrip, written
 from aioartifacts.errors import DecodeError, UntrustedArtifactError
 from aioartifacts.materializers.base import Buffers, Producer
 from aioartifacts.materializers.collector import paused
-from aioartifacts.materializers.pickled import ALIGNMENT, OUT_OF_BAND_MIN, PART, STREAM_HELD_MAX, PickleMaterializer
+from aioartifacts.materializers.pickled import PickleMaterializer
+from aioartifacts.materializers.pickling import ALIGNMENT, OUT_OF_BAND_MIN, PART, STREAM_HELD_MAX
 
 PICKLE = PickleMaterializer()
 LARGE = OUT_OF_BAND_MIN // 8

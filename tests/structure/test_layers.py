@@ -10,6 +10,7 @@ from modules import Module, modules, ours
 LEVELS = {
     "errors": 0, "types": 0, "keys": 0, "checksum": 0, "record": 0, "trust": 0, "legacy": 0,
     "objects": 1, "objects.base": 1, "materializers": 1, "materializers.base": 1, "materializers.collector": 1,
+    "materializers.pickling": 1, "materializers.scratch": 1, "materializers.estimators": 1,
     # How families write what they have in common: an array, plain Python values, an Arrow file.
     "materializers.numpy_npy": 1, "materializers.arrow_ipc": 1,
     **dict.fromkeys((f"materializers.typed_{part}" for part in (
@@ -28,15 +29,25 @@ CORE_DEPENDENCIES = {
     "crc32c": {0},
     "anyio": {3, 4, 5},
     "aiofiles": {3},
-    "cloudpickle": {2},
+    "cloudpickle": {1, 2},
 }
 """Which levels may import what is always installed; `testing` may import anything."""
 
 FENCES = {
-    "numpy": {"materializers.numpy", "materializers.pandas", "materializers.flowyml", "materializers.scipy", "materializers.xarray"},
+    "numpy": {"materializers.jax", "materializers.torch", "materializers.numpy", "materializers.pandas", "materializers.flowyml", "materializers.scipy", "materializers.xarray"},
     "pandas": {"materializers.pandas", "materializers.flowyml", "materializers.xarray"},
     "pyarrow": {"materializers.pandas", "materializers.arrow"},
     "ml_dtypes": {"materializers.numpy"},
+    "torch": {"materializers.torch"},
+    "skops": {"materializers.sklearn"},
+    "sklearn": {"materializers.sklearn"},
+    "xgboost": {"materializers.xgboost"},
+    "lightgbm": {"materializers.lightgbm"},
+    "catboost": {"materializers.catboost"},
+    "keras": {"materializers.keras"},
+    "jax": {"materializers.jax"},
+    "transformers": {"materializers.huggingface"},
+    "datasets": {"materializers.huggingface"},
     "polars": {"materializers.polars"},
     "scipy": {"materializers.scipy"},
     "xarray": {"materializers.xarray"},

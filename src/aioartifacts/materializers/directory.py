@@ -10,19 +10,14 @@ folders are forgotten.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import stat
-import tempfile
-import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from aioartifacts.errors import DecodeError, EncodeError, InvalidConfigError, UntrustedArtifactError
-from aioartifacts.materializers.base import Dump, FileBody, Materializer, Part, Parts
-from aioartifacts.types import MIB
+from aioartifacts.errors import EncodeError, InvalidConfigError, UntrustedArtifactError
+from aioartifacts.materializers.base import Dump, Materializer, Parts
+from aioartifacts.materializers.scratch import ScratchFolder, unfolded
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -73,9 +68,9 @@ class DirectoryMaterializer(Materializer):
         return bool(can_handle(obj)) if callable(can_handle) else True
 
     def dump(self, obj: object) -> Dump:
-        folder = _Folder()
+        folder = ScratchFolder()
         self._adapted.save(obj, Path(folder.path))
-        parts = tuple(Part(name, _OwnedFile(path, size, folder)) for name, path, size in _files(folder.path))
+        parts = folder.parts()
         if not parts:
             raise EncodeError(f"{self.name} saved no file for an object of type {type(obj).__qualname__}", operation="save")
         return Dump(parts)
@@ -87,53 +82,5 @@ class DirectoryMaterializer(Materializer):
                 "open the store with trust='all'",
                 format=self.format,
             )
-        folder = _Folder()
-        for name in parts.names:
-            target = os.path.join(folder.path, *_segments(name))
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with parts.open(name) as source, open(target, "xb") as file:
-                shutil.copyfileobj(source, file, MIB)
-        try:
-            return self._adapted.load(Path(folder.path))
-        finally:
-            folder.remove()
-
-
-class _Folder:
-    """A temporary folder that lives as long as this object, as bodies do; `tempfile.TemporaryDirectory` would warn then."""
-
-    def __init__(self) -> None:
-        self.path = tempfile.mkdtemp(prefix="aioartifacts-")
-        self.remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-
-
-class _OwnedFile(FileBody):
-    """A file in a temporary folder; keeps the folder, for bodies are written out after ``dump`` has returned."""
-
-    __slots__ = ("folder",)
-
-    def __init__(self, path: str, size: int, folder: _Folder) -> None:
-        super().__init__(path, size)
-        self.folder = folder
-
-
-def _files(root: str) -> Iterator[tuple[str, str, int]]:
-    """Name, path and size of every file below *root*, in a fixed order."""
-    for folder, folders, files in os.walk(root):
-        folders.sort()
-        for name in sorted((*files, *(name for name in folders if os.path.islink(os.path.join(folder, name))))):
-            path = os.path.join(folder, name)
-            info = os.lstat(path)
-            relative = os.path.relpath(path, root).replace(os.sep, "/")
-            if not stat.S_ISREG(info.st_mode):
-                raise EncodeError(f"{relative!r} is not a regular file, and only those are saved", operation="save")
-            yield relative, path, info.st_size
-
-
-def _segments(name: str) -> list[str]:
-    segments = name.split("/")
-    for segment in segments:
-        # The name comes from the record: it must not lead out of the folder, on any system.
-        if segment in ("", ".", "..") or any(character in segment for character in "\\:\0"):
-            raise DecodeError(f"{ascii(name)} cannot be the name of a file in a folder")
-    return segments
+        with unfolded(parts) as folder:
+            return self._adapted.load(Path(folder))
