@@ -1,6 +1,5 @@
 """Every law of object stores, on Google Cloud Storage: small bodies in one request, larger ones in chunks, or in parallel parts."""
 
-import pytest
 import pytest_asyncio
 
 from aioartifacts.objects.gcs import GCSObjectStore

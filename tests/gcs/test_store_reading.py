@@ -155,6 +155,28 @@ async def test_delete_of_another_generation_conflicts(server, store):
     assert stored(server, "a") == b"x"
 
 
+async def test_refusal_that_arrives_in_pieces_is_read_to_its_end():
+    body = b'{"error": {"code": 404, "message": "The specified bucket does not exist."}}'
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:10])
+        await writer.drain()
+        for _ in range(20):  # let the client see the beginning alone
+            await asyncio.sleep(0)
+        writer.write(body[10:])
+        await writer.drain()
+        writer.close()
+
+    slow = await asyncio.start_server(answer, "127.0.0.1", 0)
+    slow.url = f"http://127.0.0.1:{slow.sockets[0].getsockname()[1]}"
+    async with opened(slow) as store:
+        with pytest.raises(StoreError, match="no such bucket"):
+            await store.head("a")
+    slow.close()
+    await slow.wait_closed()
+
+
 # listing
 
 
@@ -211,16 +233,17 @@ async def test_answer_that_is_not_cloud_storage_is_a_store_error():
 
 async def test_missing_bucket_is_no_missing_artifact(server):
     elsewhere = type(make_store(server))("no-such-bucket", endpoint=server.url, credentials="anonymous")
-    for call in (
-        elsewhere.validate(),
-        elsewhere.put("a", Bytes(b"x")),
-        elsewhere.put("a", Bytes(DATA)),
-        elsewhere.head("a"),
-        elsewhere.delete("a"),
-        anext(elsewhere.list()),
-    ):
+    calls = [
+        lambda: elsewhere.validate(),
+        lambda: elsewhere.put("a", Bytes(b"x")),
+        lambda: elsewhere.put("a", Bytes(DATA)),
+        lambda: elsewhere.head("a"),
+        lambda: elsewhere.delete("a"),
+        lambda: anext(elsewhere.list()),
+    ]
+    for call in calls:
         with pytest.raises(StoreError, match="no such bucket"):
-            await call
+            await call()
     await elsewhere.aclose()
 
 

@@ -170,7 +170,7 @@ class Client:
             async with response:
                 if response.status in request.accept:
                     return await read(response)
-                said = await response.content.read(ERROR_MAX)
+                said = await _read_beginning(response)
         except (aiohttp.ClientError, OSError) as error:
             return _transport_failure(error, request, token)
         except RuntimeError:
@@ -255,6 +255,14 @@ def _value(outcome: T | ArtifactError) -> T:
 
 async def _read_whole(response: aiohttp.ClientResponse) -> Answer | ArtifactError:
     return Answer(response.status, response.headers, await response.read())
+
+
+async def _read_beginning(response: aiohttp.ClientResponse) -> bytes:
+    """An error's body up to `ERROR_MAX`; a single read would give what has arrived so far, and a message cut in two is not understood."""
+    said = bytearray()
+    while len(said) < ERROR_MAX and (piece := await response.content.read(ERROR_MAX - len(said))):
+        said += piece
+    return bytes(said)
 
 
 async def finish(work: Coroutine[Any, Any, object]) -> None:
