@@ -34,7 +34,10 @@ CORE_DEPENDENCIES = {
 """Which levels may import what is always installed; `testing` may import anything."""
 
 FENCES = {
-    "numpy": {"materializers.jax", "materializers.torch", "materializers.numpy", "materializers.pandas", "materializers.flowyml", "materializers.scipy", "materializers.xarray"},
+    "numpy": {
+        "materializers.jax", "materializers.torch", "materializers.numpy", "materializers.pandas",
+        "materializers.flowyml", "materializers.scipy", "materializers.xarray",
+    },
     "pandas": {"materializers.pandas", "materializers.flowyml", "materializers.xarray"},
     "pyarrow": {"materializers.pandas", "materializers.arrow"},
     "ml_dtypes": {"materializers.numpy"},
