@@ -57,7 +57,7 @@ def _on_the_loop(frame: FrameType) -> bool:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if event in EVENTS:
+    if event in EVENTS and not (event == "mmap.__new__" and args[0] == -1):  # memory without a file is there at once
         _notice(event, args[0] if args else None)
 
 
