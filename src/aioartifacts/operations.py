@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from aioartifacts.errors import ArtifactError
 from aioartifacts.materializers.base import Parts
 from aioartifacts.objects.base import Body
 from aioartifacts.types import Generation, LoadOptions
@@ -39,6 +40,15 @@ class Commit:
     key: str
     data: bytes
     if_generation: Generation | None
+
+
+class Uncertain(Exception):
+    """Thrown into the steps after a `Commit` that failed, when an earlier attempt at it may have succeeded, or may yet."""
+
+    def __init__(self, error: ArtifactError) -> None:
+        super().__init__(error)
+        self.error = error
+        """What the last attempt said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -54,6 +54,7 @@ from aioartifacts.operations import (
     Source,
     Steps,
     Stored,
+    Uncertain,
     Wait,
 )
 from aioartifacts.record import (
@@ -64,6 +65,7 @@ from aioartifacts.record import (
     check_metadata,
     decode_record,
     encode_record,
+    is_newer,
     new_write_id,
     owner_of,
 )
@@ -117,6 +119,25 @@ def save(
     kept = check_metadata(metadata, path)
     started = config.clock()
     encoded: Encoded = yield Compute(lambda: encode(obj, path, config.materializers, format))
+    replaced = None
+    while replaced is None:
+        replaced = yield from _write(path, encoded, config, kept, overwrite, dict(producer or {}), started)
+    yield from _remove(path, replaced)
+
+
+def _write(
+    path: str,
+    encoded: Encoded,
+    config: Config,
+    metadata: dict[str, Any],
+    overwrite: bool,
+    producer: dict[str, str],
+    started: float,
+) -> Steps[tuple[str, ...] | None]:
+    """Put the parts under fresh names and commit. Returns the keys of the parts that have been replaced.
+
+    None when it has to be done again with other names: a rival may have replaced this very write already, and removed its parts.
+    """
     write_id = new_write_id()
     parts = encoded.dump.parts
     files = part_files(write_id, tuple(part.name for part in parts))
@@ -127,7 +148,7 @@ def save(
     )
     try:
         placed: tuple[Stored | Inlined, ...] = (yield puts) if puts else ()
-        record = _record(path, write_id, encoded, placed, files, kept, dict(producer or {}))
+        record = _record(path, write_id, encoded, placed, files, metadata, producer)
         data = encode_record(record, config.keys)
         if config.clock() - started > GRACE:
             raise StoreError(
@@ -138,16 +159,21 @@ def save(
         yield from _discard(path, puts)
         raise
     try:
-        replaced = yield from _commit(path, record, data, config, overwrite)
+        return (yield from _commit(path, record, data, config, overwrite))
     except TransientStoreError:
         raise  # the commit may yet arrive, so the parts must stay; if it never does, a sweep removes them
-    except BaseException as error:
-        # An error of ours says that nothing was committed. An interruption says nothing, so look.
-        if isinstance(error, Exception) or not (yield from _is_committed(path, write_id)):
+    except Uncertain as uncertain:
+        if isinstance(uncertain.error, ArtifactExistsError | ConflictError):
+            return None
+        raise uncertain.error from uncertain.error.__cause__  # as above
+    except (ArtifactExistsError, ConflictError):
+        yield from _discard(path, puts)
+        raise
+    except BaseException:
+        # Neither an interruption nor a failing disk says whether the record is in place, so look.
+        if not (yield from _is_committed(path, write_id)):
             yield from _discard(path, puts)
         raise
-    if replaced is not None:
-        yield from _remove_parts(replaced)
 
 
 def _discard(path: str, puts: tuple[Put, ...]) -> Steps[None]:
@@ -286,16 +312,21 @@ def _own_version() -> str:
         return "unknown"
 
 
-def _commit(path: str, record: Record, data: bytes, config: Config, overwrite: bool) -> Steps[Record | None]:
-    """Put the record: create it, or replace exactly the one that was read. Returns the one that was replaced."""
+def _commit(path: str, record: Record, data: bytes, config: Config, overwrite: bool) -> Steps[tuple[str, ...]]:
+    """Put the record: create it, or replace exactly the one that was read. Returns the keys of the parts that one named."""
     key = record_key(path)
     expected: Generation = 0
-    replaced: Record | None = None
+    replaced: tuple[str, ...] = ()
+    uncertain: Uncertain | None = None
     started, attempt = config.clock(), 0
     while True:
         try:
             yield Commit(key, data, expected)
             return replaced
+        except Uncertain as error:
+            if not isinstance(error.error, ArtifactExistsError | ConflictError):
+                raise
+            uncertain = error
         except (ArtifactExistsError, ConflictError) as error:
             if attempt > 0:
                 if config.clock() - started > config.retry.deadline:
@@ -310,27 +341,44 @@ def _commit(path: str, record: Record, data: bytes, config: Config, overwrite: b
         try:
             found: ObjectData = yield Get(key)
         except ArtifactNotFoundError:
-            expected, replaced = 0, None
+            if uncertain is not None:
+                raise uncertain from None
+            expected, replaced = 0, ()
             continue
-        previous = _previous(found, path)
-        if previous is not None and previous.write_id == record.write_id:
+        write_id, parts = _previous(found, path)
+        if write_id == record.write_id:
             return replaced  # our own commit, whose answer was lost
         if not overwrite:
             raise _exists(path)
+        if uncertain is not None and _part_keys(record):
+            raise uncertain
         if found.info.generation is None:
             raise ConflictError(f"{path!r} exists, and the store cannot tell which version of it", path=path)
-        expected, replaced = found.info.generation, previous
+        expected, replaced, uncertain = found.info.generation, parts, None
 
 
-def _previous(found: ObjectData, path: str) -> Record | None:
-    """The record to be replaced; None when it is damaged or foreign, so that its parts, if any, are left to a sweep."""
+def _previous(found: ObjectData, path: str) -> tuple[str | None, tuple[str, ...]]:
+    """Write id and keys of the parts of the record to be replaced. Of a damaged one nobody knows; a sweep removes what it named.
+
+    Raises:
+        ConflictError: it is not ours to replace.
+        RecordError: it was written by a newer version.
+    """
     try:
-        return decode_record(found.data, path).record
+        record = decode_record(found.data, path).record
     except ForeignRecord:
-        return None
+        described = legacy.describe_folder(path, bytes(found.data))
+        if described is None:
+            raise ConflictError(
+                f"saving {path!r} would overwrite a metadata.json that neither aioartifacts nor FlowyML wrote; choose another path, "
+                "or move it away",
+                path=path,
+                operation="save",
+            ) from None
+        return None, described.keys
     except RecordError as error:
-        if isinstance(error.actual, int):
-            raise  # written by a newer version: not ours to replace
+        if is_newer(error):
+            raise
         other = owner_of(found.data)
         if other is not None and other != path:
             raise ConflictError(
@@ -338,17 +386,21 @@ def _previous(found: ObjectData, path: str) -> Record | None:
                 path=path,
                 operation="save",
             ) from error
-        return None
+        return None, ()
+    return record.write_id, _part_keys(record)
 
 
-def _remove_parts(record: Record) -> Steps[None]:
-    """Remove what a record named. It is out of sight already, so a failure leaves work for a sweep, and no more."""
-    deletes = tuple(Delete(f"{record.path}/{part.file}") for part in record.parts if part.file is not None)
-    if deletes:
+def _part_keys(record: Record) -> tuple[str, ...]:
+    return tuple(f"{record.path}/{part.file}" for part in record.parts if part.file is not None)
+
+
+def _remove(path: str, keys: tuple[str, ...]) -> Steps[None]:
+    """Remove the parts that a record named. It is out of sight already, so a failure leaves work for a sweep, and no more."""
+    if keys:
         try:
-            yield deletes
+            yield tuple(Delete(key) for key in keys)
         except ArtifactError as error:
-            _log.warning("parts of a replaced or deleted artifact remain until a sweep: %s: %s", record.path, error)
+            _log.warning("parts of a replaced or deleted artifact remain until a sweep: %s: %s", path, error)
 
 
 # Load ---------------------------------------------------------------------------------------------------------------
@@ -393,6 +445,8 @@ def load(path: str, config: Config, options: LoadOptions) -> Steps[object]:
         if trust is None:
             trust = "data" if safe else (yield Compute(config.default_trust))
         trusted = check_trust(path=path, format=found.format, safe=safe, signature_valid=found.signed, trust=trust)
+        if trusted and trust == "signed" and not options.verify:
+            options = replace(options, verify=True)  # the signature covers the digests, so it is worth as much as comparing them
         try:
             return (yield Decode(path, found.sources, found.meta, options, trusted, _decoder(materializer, found)))
         except ArtifactNotFoundError:
@@ -511,6 +565,11 @@ def _find_bare(path: str) -> Steps[Found]:
 
 def _find_folder(path: str, got: ObjectData) -> Steps[Found]:
     """A folder, as FlowyML's ``materialize`` leaves it."""
+    described, sizes = yield from _describe_folder(path, got)
+    return _found_legacy(path, described, sizes)
+
+
+def _describe_folder(path: str, got: ObjectData) -> Steps[tuple[legacy.LegacyArtifact, dict[str, int]]]:
     listed: list[ObjectInfo] = yield ListUnder(path)
     sizes = {info.key: info.size for info in listed}
     names = [key.removeprefix(f"{path}/") for key in sizes]
@@ -520,7 +579,7 @@ def _find_folder(path: str, got: ObjectData) -> Steps[Found]:
             f"{path!r} has a metadata.json that neither aioartifacts nor FlowyML wrote; it is not an artifact",
             path=path,
         )
-    return _found_legacy(path, described, sizes)
+    return described, sizes
 
 
 def _found_legacy(path: str, described: legacy.LegacyArtifact, sizes: Mapping[str, int]) -> Found:
@@ -624,15 +683,16 @@ def delete(path: str, config: Config) -> Steps[bool]:
             got: ObjectData = yield Get(key)
         except ArtifactNotFoundError:
             return (yield from _delete_bare(path))
+        parts: tuple[str, ...] = ()
         try:
-            record = decode_record(got.data, path).record
+            parts = _part_keys(decode_record(got.data, path).record)
         except ForeignRecord:
-            found = yield from _find_folder(path, got)  # refuses what is nobody's artifact
-            yield Delete(key, if_generation=got.info.generation)
-            yield tuple(Delete(source.key) for source in found.sources if source.key is not None)
-            return True
-        except RecordError:
-            record = None  # what it named cannot be known; a sweep removes it
+            described, _ = yield from _describe_folder(path, got)
+            parts = described.keys
+        except RecordError as error:
+            if is_newer(error):
+                raise
+            # What it named cannot be known; a sweep removes it.
         try:
             yield Delete(key, if_generation=got.info.generation)
             break
@@ -641,8 +701,7 @@ def delete(path: str, config: Config) -> Steps[bool]:
                 raise
             yield Wait(min(config.retry.delay(attempt), 1.0))
             attempt += 1
-    if record is not None:
-        yield from _remove_parts(record)
+    yield from _remove(path, parts)
     return True
 
 

@@ -129,6 +129,8 @@ def decode_record(data: Buffer, path: str) -> Decoded:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         _explain_damage(raw, path)
         raise RecordError(f"the record of {path!r} is not one: {error}", path=path) from error
+    if record.aioartifacts > SCHEMA:
+        raise _newer(record.aioartifacts, path)
     reason = _inconsistency(record, path)
     if reason is not None:
         raise RecordError(f"the record of {path!r} cannot be used: {reason}", path=path)
@@ -148,12 +150,21 @@ def _explain_damage(raw: bytes, path: str) -> None:
         raise ForeignRecord(path)
     version = document["aioartifacts"]
     if isinstance(version, int) and version > SCHEMA:
-        raise RecordError(
-            f"the record of {path!r} has schema version {version}, and this aioartifacts reads up to {SCHEMA}; upgrade aioartifacts",
-            path=path,
-            expected=SCHEMA,
-            actual=version,
-        )
+        raise _newer(version, path)
+
+
+def _newer(version: int, path: str) -> RecordError:
+    return RecordError(
+        f"the record of {path!r} has schema version {version}, and this aioartifacts reads up to {SCHEMA}; upgrade aioartifacts",
+        path=path,
+        expected=SCHEMA,
+        actual=version,
+    )
+
+
+def is_newer(error: RecordError) -> bool:
+    """Whether the record is sound, for all we know, and only written by a newer version."""
+    return type(error.actual) is int
 
 
 def owner_of(data: Buffer) -> str | None:
@@ -170,7 +181,7 @@ class _Owner(msgspec.Struct):
 
 def _inconsistency(record: Record, path: str) -> str | None:
     if record.aioartifacts != SCHEMA:
-        return f"schema version {record.aioartifacts} is not {SCHEMA}; upgrade aioartifacts"
+        return f"there is no schema version {record.aioartifacts}"
     if record.path != path:
         return f"it was written for {record.path!r}; a record cannot be moved to another path by copying it"
     if not re.fullmatch("[0-9a-f]{32}", record.write_id):

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
 from aioartifacts import protocol, upkeep
-from aioartifacts.drivers import BlockingEngine, ByteBudget, Engine, Task
+from aioartifacts.drivers import BlockingEngine, ByteBudget, Engine, Task, first_with_notes
 from aioartifacts.errors import ArtifactError, ArtifactNotFoundError, DecodeError, InvalidConfigError, InvalidPathError
 from aioartifacts.keys import RECORD, check_path, check_prefix, materialized_path, path_of_record
 from aioartifacts.objects.base import AsyncObjectStore, BlockingObjectStore
@@ -118,7 +118,7 @@ class ArtifactStore:
         self.name = name or self._kind
         self._objects = objects
         self._options = options
-        self._limits = _check_limits(options.get("limits") or Limits())
+        self._limits = _check_limits(options.get("limits", Limits()))
         self._materializers = options.get("materializers")
         self._config = protocol.Config(
             materializers=self.materializers,
@@ -126,7 +126,7 @@ class ArtifactStore:
             default_trust=self._default_trust,
             keys=keys,
             inline_max=_check_inline_max(options.get("inline_max", INLINE_MAX)),
-            retry=options.get("retry") or RetryPolicy(),
+            retry=_check_retry(options.get("retry", RetryPolicy())),
         )
         self._engine: Engine = self._make_engine(in_caller=False)
 
@@ -158,7 +158,8 @@ class ArtifactStore:
     def __reduce__(self) -> tuple[object, ...]:
         if self._config.keys:
             self._config.keys.__reduce__()  # refuses
-        return (_rebuild, (type(self), self._objects, self.name, dict(self._options)))
+        options = self._options | {"materializers": self.materializers}
+        return (_rebuild, (type(self), self._objects, self.name, options))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._objects.url!r})"
@@ -236,6 +237,7 @@ class ArtifactStore:
             MissingDependencyError: a package that the format needs is not installed.
             StoreError: the back end failed.
         """
+        _check_type(as_type)
         return await self._run("load", self._load(path, as_type, _load_options(mmap, verify, columns)))
 
     async def exists(self, path: str) -> bool:
@@ -279,7 +281,7 @@ class ArtifactStore:
     async def list_artifacts(self, prefix: str = "") -> list[str]:
         """Return the paths of all artifacts at or under *prefix*, by whole segments, sorted."""
         found: list[str] = []
-        async for page in self._record_paths(prefix):
+        async for page in self._record_paths(prefix, "list_artifacts"):
             found += page
         return sorted(found)
 
@@ -288,7 +290,7 @@ class ArtifactStore:
 
         Artifacts that are removed meanwhile are left out. A damaged record raises `RecordError`.
         """
-        async for page in self._record_paths(prefix):
+        async for page in self._record_paths(prefix, "iter_artifacts"):
             tasks = (Task(path, self._info(path)) for path in page)
             outcomes = await self._engine.run_many(tasks, fail_fast=False)
             for path in page:
@@ -296,7 +298,7 @@ class ArtifactStore:
                 if error is None:
                     yield outcomes.results[path]
                 elif not isinstance(error, ArtifactNotFoundError):
-                    raise error
+                    raise _named(error, "iter_artifacts")
 
     @overload
     async def save_many(
@@ -320,9 +322,9 @@ class ArtifactStore:
         """
         tasks = (
             Task(path, self._save(obj, path, None, overwrite, None), light=_is_light(obj))
-            for path, obj in artifacts.items()
+            for path, obj in _check_mapping(artifacts).items()
         )
-        return await self._run_many("save_many", tasks, on_error)
+        return await self._run_many("save_many", artifacts, tasks, on_error)
 
     @overload
     async def load_many(
@@ -337,8 +339,9 @@ class ArtifactStore:
     ) -> dict[str, Any] | dict[str, Outcome[Any]]:
         """Load many objects at once; returns them by path, as the path was given. Errors as in `save_many`."""
         options = _load_options(mmap, verify, None)
-        tasks = (Task(path, self._load(path, None, options)) for path in dict.fromkeys(paths))
-        return await self._run_many("load_many", tasks, on_error)
+        distinct = _check_many(paths)
+        tasks = (Task(path, self._load(path, None, options)) for path in distinct)
+        return await self._run_many("load_many", distinct, tasks, on_error)
 
     @overload
     async def materialize_many(
@@ -380,8 +383,9 @@ class ArtifactStore:
         self, paths: Iterable[str], *, on_error: OnError = "raise"
     ) -> dict[str, bool] | dict[str, Outcome[bool]]:
         """Remove many artifacts at once; answers by path whether there was one. Errors as in `save_many`."""
-        tasks = (Task(path, self._delete(path)) for path in dict.fromkeys(paths))
-        return await self._run_many("delete_many", tasks, on_error)
+        distinct = _check_many(paths)
+        tasks = (Task(path, self._delete(path)) for path in distinct)
+        return await self._run_many("delete_many", distinct, tasks, on_error)
 
     async def delete_tree(self, prefix: str) -> int:
         """Remove every artifact at or under *prefix*, by whole segments, and answer how many there were.
@@ -389,15 +393,19 @@ class ArtifactStore:
         Raises:
             InvalidPathError: *prefix* is empty. A whole store is removed by removing its folder or its bucket.
         """
-        if not prefix:
+        checked = self._prefix(prefix, "delete_tree")
+        if not checked:
             raise InvalidPathError(
-                "delete_tree('') would remove the whole store; name a prefix, or remove its folder or bucket yourself",
+                f"delete_tree({prefix!r}) would remove the whole store; name a prefix, or remove its folder or bucket yourself",
                 path=prefix,
                 operation="delete_tree",
             )
         removed = 0
-        async for page in self._record_paths(prefix):
-            removed += sum((await self.delete_many(page)).values())
+        async for page in self._record_paths(checked, "delete_tree"):
+            outcomes = await self._engine.run_many((Task(path, self._delete(path)) for path in page), fail_fast=True)
+            if outcomes.errors:
+                raise _named(first_with_notes(list(outcomes.errors.values())), "delete_tree")
+            removed += sum(outcomes.results.values())
         return removed
 
     def run(self, run_id: str, project_name: str = "default", *, date: datetime.date | str | None = None) -> Run:
@@ -439,7 +447,7 @@ class ArtifactStore:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration: JSON, and without secrets."""
-        return {"name": self.name, "type": self._kind, **self._objects.config()}
+        return {**self._objects.config(), "name": self.name, "type": self._kind}
 
     async def aclose(self) -> None:
         """Let go of threads and connections. The store may be used again; it then opens new ones."""
@@ -469,8 +477,11 @@ class ArtifactStore:
         return check_path(path if relative is None else relative)
 
     def _prefix(self, prefix: str, operation: str) -> str:
-        relative = self._objects.relative(prefix) if type(prefix) is str and prefix else None
-        return check_prefix(prefix if relative is None else relative, operation=operation)
+        try:
+            relative = self._objects.relative(prefix) if type(prefix) is str and prefix else None
+            return check_prefix(prefix if relative is None else relative)
+        except ArtifactError as error:
+            raise _named(error, operation) from None
 
     def _save(
         self,
@@ -531,36 +542,39 @@ class ArtifactStore:
             environment=found.environment,
         )
 
-    async def _record_paths(self, prefix: str) -> AsyncIterator[list[str]]:
-        async for page in self._engine.pages(self._prefix(prefix, "list_artifacts"), name=RECORD):
-            yield [path for info in page if (path := path_of_record(info.key)) is not None]
+    async def _record_paths(self, prefix: str, operation: str) -> AsyncIterator[list[str]]:
+        checked = self._prefix(prefix, operation)
+        try:
+            async for page in self._engine.pages(checked, name=RECORD):
+                yield [path for info in page if (path := path_of_record(info.key)) is not None]
+        except ArtifactError as error:
+            raise _named(error, operation) from error.__cause__
 
     async def _run(self, operation: str, steps: Steps[T], *, heavy: bool = False) -> T:
         try:
             return await self._engine.run(steps, heavy=heavy)
         except ArtifactError as error:
-            error.operation = error.operation or operation
+            _named(error, operation)
             raise
 
     async def _run_many(
-        self, operation: str, tasks: Iterable[Task[str, T]], on_error: OnError
+        self, operation: str, names: Iterable[str], tasks: Iterable[Task[str, T]], on_error: OnError
     ) -> dict[str, T] | dict[str, Outcome[T]]:
+        """Carry out many verbs; the answers come in the order of *names*."""
         if on_error not in ("raise", "collect"):
             raise InvalidConfigError(f"on_error is 'raise' or 'collect', not {on_error!r}")
         outcomes = await self._engine.run_many(tasks, fail_fast=on_error == "raise")
-        for error in outcomes.errors.values():
-            if isinstance(error, ArtifactError):
-                error.operation = error.operation or operation
+        results, errors = outcomes.results, outcomes.errors
+        for error in errors.values():
+            _named(error, operation)
         if on_error == "collect":
-            collected: dict[str, Outcome[T]] = {path: Outcome(error=error) for path, error in outcomes.errors.items()}
-            collected.update({path: Outcome(value) for path, value in outcomes.results.items()})
-            return collected
-        if outcomes.errors:
+            return {name: Outcome(error=errors[name]) if name in errors else Outcome(results[name]) for name in names}
+        if errors:
             raise BaseExceptionGroup(
-                f"{operation}: {len(outcomes.errors)} failed, {len(outcomes.results)} done, the rest not started",
-                list(outcomes.errors.values()),
+                f"{operation}: {len(errors)} failed, {len(results)} done, the rest not started",
+                list(errors.values()),
             )
-        return outcomes.results
+        return {name: results[name] for name in names}
 
 
 class LocalArtifactStore(ArtifactStore):
@@ -691,8 +705,11 @@ class Run:
         self, objects: Mapping[str, object], step_name: str, *, on_error: OnError = "raise"
     ) -> dict[str, str] | dict[str, Outcome[str]]:
         """Save many outputs of a step at once, by name; returns their locations, by name."""
-        tasks = (Task(name, self._save(obj, name, step_name), light=_is_light(obj)) for name, obj in objects.items())
-        return await self.store._run_many("materialize_many", tasks, on_error)
+        tasks = (
+            Task(name, self._save(obj, name, step_name), light=_is_light(obj))
+            for name, obj in _check_mapping(objects).items()
+        )
+        return await self.store._run_many("materialize_many", objects, tasks, on_error)
 
     async def load(self, name: str, step_name: str) -> Any:
         """Load a step's output."""
@@ -749,6 +766,8 @@ def _load_options(mmap: bool, verify: bool, columns: Iterable[str] | None) -> Lo
 def _as_date(given: datetime.date | str | None) -> datetime.date:
     if given is None:
         return datetime.datetime.now(datetime.UTC).date()
+    if isinstance(given, datetime.datetime):
+        return given.date()
     if isinstance(given, datetime.date):
         return given
     try:
@@ -757,7 +776,42 @@ def _as_date(given: datetime.date | str | None) -> datetime.date:
         raise InvalidConfigError(f"date is a date or 'YYYY-MM-DD', not {given!r}") from error
 
 
+def _named(error: BaseException, operation: str) -> BaseException:
+    """The error, telling which verb it was, unless it does already."""
+    if isinstance(error, ArtifactError):
+        error.operation = error.operation or operation
+    return error
+
+
+def _check_type(as_type: type[Any] | None) -> None:
+    try:
+        isinstance(None, as_type or object)
+    except TypeError as error:
+        raise InvalidConfigError(f"as_type is a class such as isinstance() takes, not {as_type!r}") from error
+
+
+def _check_many(paths: Iterable[str]) -> dict[str, None]:
+    """The paths, each once, in their order."""
+    if isinstance(paths, str | bytes):
+        raise InvalidPathError(f"several paths are wanted, a list for example, not the single {paths!r}")
+    return dict.fromkeys(paths)
+
+
+def _check_mapping(objects: Mapping[str, object]) -> Mapping[str, object]:
+    if not isinstance(objects, Mapping):
+        raise InvalidConfigError(f"what to save many of is a mapping of names to objects, not a {type(objects).__name__}")
+    return objects
+
+
+def _check_retry(retry: RetryPolicy) -> RetryPolicy:
+    if not isinstance(retry, RetryPolicy):
+        raise InvalidConfigError(f"retry is a RetryPolicy, not {retry!r}")
+    return retry
+
+
 def _check_limits(limits: Limits) -> Limits:
+    if not isinstance(limits, Limits):
+        raise InvalidConfigError(f"limits is a Limits, not {limits!r}")
     for option in ("transfers", "workers", "memory"):
         value = getattr(limits, option)
         if type(value) is not int or value < 1:

@@ -38,6 +38,7 @@ from aioartifacts.operations import (
     Source,
     Steps,
     Stored,
+    Uncertain,
     Wait,
 )
 from aioartifacts.parts import FetchedParts, allocate, with_parts
@@ -283,6 +284,7 @@ class TransferEngine:
         body = MemoryBody((memoryview(commit.data),), Digest.of(commit.data))
         policy = self._retry_policy
         started, attempt = time.monotonic(), 0
+        lost: TransientStoreError | None = None
         async with self._slots.hold(1):
             while True:
                 put = self._objects.put(commit.key, body, if_generation=commit.if_generation)
@@ -291,7 +293,10 @@ class TransferEngine:
                 if failure is None:
                     return cancelled
                 if not isinstance(failure, TransientStoreError):
-                    raise failure if cancelled is None else cancelled
+                    if lost is None or not isinstance(failure, ArtifactError):
+                        raise failure if cancelled is None else cancelled
+                    raise Uncertain(failure) if cancelled is None else _Uncertain(cancelled, lost)
+                lost = failure
                 if cancelled is not None:
                     raise _Uncertain(cancelled, failure)
                 delay = policy.delay(attempt, failure.retry_after)
