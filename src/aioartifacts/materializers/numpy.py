@@ -17,7 +17,7 @@ _SLICE = 1 << 14
 _SUMMARY_MAX = 1_000_000
 """Elements up to which the extremes of an array are worth showing."""
 _VIEWS: Mapping[str, type[np.ndarray]] = {"recarray": np.recarray, "matrix": np.matrix, "memmap": np.memmap}
-_TEXT = type(np.dtypes.StringDType())
+_UNSET = object()
 
 
 class ArrayMaterializer(Materializer):
@@ -180,12 +180,12 @@ class StringArrayMaterializer(ArrayMaterializer):
         array = _array(obj)
         order: Literal["C", "F"] = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
         meta: dict[str, JSON] = {"order": order, "shape": list(array.shape), "coerce": array.dtype.coerce}
-        missing = getattr(array.dtype, "na_object", _TEXT)
+        missing = getattr(array.dtype, "na_object", _UNSET)
         if missing is None or type(missing) is str:
             meta["missing"] = missing
         elif type(missing) is float and math.isnan(missing):
             meta["missing"] = {"nan": True}
-        elif missing is not _TEXT:
+        elif missing is not _UNSET:
             raise Declined(f"the missing value of the array, {missing!r:.80}, is not None, nan or a str")
         flat = array.ravel(order)
 

@@ -40,6 +40,8 @@ class Fields:
     def __init__(self, rows: int, kind: Kind) -> None:
         self.rows = rows
         self.kind: Kind = kind
+        self.spare = 32 << 20
+        """Bytes of conversions, made to see whether they are possible, that may still be kept for writing."""
         self.table: list[Field] = []
         self.aside: list[Field] = []
         self.lengths: list[int] = []

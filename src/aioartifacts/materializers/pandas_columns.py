@@ -47,7 +47,7 @@ def encode(name: str, array: Any, fields: Fields, put: Put) -> Spec:
     if isinstance(array, np.ndarray):
         return _encode_numpy(name, array, fields, put)
     strategy = _ENCODE.get(type(array.dtype))
-    if strategy is None and isinstance(array.dtype, pd.core.dtypes.dtypes.BaseMaskedDtype):
+    if strategy is None and array.dtype.name in _MASKED:
         strategy = _encode_masked
     if strategy is None or type(array).__module__.partition(".")[0] != "pandas":
         raise Declined(f"there is no strategy for dtype {array.dtype}")
@@ -70,7 +70,7 @@ def decode(spec: Any, columns: Columns) -> Any:
 
 def _encode_numpy(name: str, array: Array, fields: Fields, put: Put) -> Spec:
     if array.dtype == object:
-        return encode_objects(name, array, put)
+        return encode_objects(name, array, fields, put)
     if array.dtype.kind not in "biufcmM":
         raise Declined(f"there is no strategy for dtype {array.dtype}")
     return {"kind": "numpy", "dtype": array.dtype.str, "at": put(numpy_field(name, array, fields.kind))}
@@ -163,10 +163,13 @@ def _dictionary(field: Field, codes: Array, values: Any) -> Field:
 
     def chunk(start: int, stop: int) -> Any:
         piece: Any = np.ascontiguousarray(codes[start:stop])
-        buffers = [missing_bits(piece, -1), pa.py_buffer(piece.view("u1"))]
+        valid = missing_bits(piece, -1)
+        if valid is not None:
+            piece = np.maximum(piece, 0)  # polars looks at the key even where it is null
+        buffers = [valid, pa.py_buffer(piece.view("u1"))]
         return pa.DictionaryArray.from_arrays(pa.Array.from_buffers(index, len(piece), buffers), values, safe=False)
 
-    return Field(field.name, pa.dictionary(index, values.type), chunk, field.cost + 0.125, field.width)
+    return Field(field.name, pa.dictionary(index, values.type), chunk, field.width + 0.125, field.width)
 
 
 def _decode_category(spec: Any, columns: Columns) -> Any:
@@ -211,7 +214,7 @@ def _encode_string(name: str, array: Any, fields: Fields, put: Put) -> Spec:
     dtype = array.dtype
     spec: Spec = {"kind": "string", "storage": dtype.storage, "nan": dtype.na_value is not pd.NA}
     if dtype.storage != "pyarrow":
-        inner = encode_objects(name, array.to_numpy(dtype=object), put)
+        inner = encode_objects(name, array.to_numpy(dtype=object), fields, put)
         if inner["as"] not in ("str", "none"):
             raise Declined("a cell of its string column is not exactly a str, or not UTF-8")
         return {**spec, "at": inner["at"]}

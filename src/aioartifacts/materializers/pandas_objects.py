@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from aioartifacts.materializers.base import Declined
-from aioartifacts.materializers.pandas_arrow import Array, Columns, Field
+from aioartifacts.materializers.pandas_arrow import Array, Columns, Field, Fields
 from aioartifacts.materializers.pandas_cells import from_text, to_text
 from aioartifacts.types import JSON
 
 _SLICE = 1 << 13
 """Cells handled together, so that the interpreter lock is let go of in between."""
-_KEEP = 16 << 20
-"""Bytes; a conversion no larger than this, made to see whether it is possible, is kept for writing."""
+_PIECE = 4 << 20
+"""Characters or bytes converted at once, unless a single cell is longer."""
+
+Convert: TypeAlias = Callable[[list[Any]], Iterator[Any]]
 
 _NATIVE: Mapping[type, tuple[str, Any]] = {
     str: ("str", pa.large_string()),
@@ -34,7 +36,7 @@ _NATIVE: Mapping[type, tuple[str, Any]] = {
 _MISSING: Mapping[str, object] = {"None": None, "nan": np.nan, "NaT": pd.NaT, "NA": pd.NA}
 
 
-def encode_objects(name: str, array: Array, put: Callable[[Field], int]) -> dict[str, JSON]:
+def encode_objects(name: str, array: Array, fields: Fields, put: Callable[[Field], int]) -> dict[str, JSON]:
     """Describe a column of objects, and put it into a field.
 
     Raises:
@@ -44,7 +46,7 @@ def encode_objects(name: str, array: Array, put: Callable[[Field], int]) -> dict
     if kind is not None:
         label, type_ = _NATIVE[kind]
         try:
-            field = _tried(name, array, type_, _native(type_, _MISSING[missing]))
+            field = _tried(name, array, fields, type_, _native(type_, _MISSING[missing]))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
             pass  # integers beyond 64 bits, or text that is not Unicode: cell by cell
         else:
@@ -53,7 +55,7 @@ def encode_objects(name: str, array: Array, put: Callable[[Field], int]) -> dict
         field = Field(name, pa.null(), lambda start, stop: pa.nulls(stop - start), 0.0, 0.0)
         return {"kind": "objects", "as": "none", "missing": missing, "at": put(field)}
     try:
-        field = _tried(name, array, pa.large_string(), _tagged)
+        field = _tried(name, array, fields, pa.large_string(), _tagged)
     except RecursionError as error:
         raise Declined("a cell nests too deeply") from error
     return {"kind": "objects", "as": "cells", "missing": "None", "at": put(field)}
@@ -71,6 +73,8 @@ def decode_objects(spec: Any, columns: Columns) -> Array:
     if expected is None or found.type != expected or spec["missing"] not in _MISSING:
         raise ValueError(f"a column of objects is {found.type}, not {label!r:.40}")
     missing: Any = _MISSING[spec["missing"]]
+    if label in ("str", "bytes"):
+        return _texts(found, missing)
     values: Iterator[Any] = _values(found)
     if missing is not None and found.null_count:
         values = (missing if value is None else value for value in values)
@@ -106,31 +110,63 @@ def _all_nan(array: Array) -> bool:
     return True
 
 
-def _native(type_: Any, missing: Any) -> Callable[[list[Any]], Any]:
-    def convert(cells: list[Any]) -> Any:
+def _native(type_: Any, missing: Any) -> Convert:
+    sized = type_ in (pa.large_string(), pa.large_binary())
+
+    def convert(cells: list[Any]) -> Iterator[Any]:
         if missing is not None:
             cells = [None if cell is missing else cell for cell in cells]
-        return pa.array(cells, type=type_, from_pandas=False)
+        for piece in _cut(cells) if sized else (cells,):
+            if type_ == pa.large_string() and not all(cell is None or cell.isascii() for cell in piece):
+                # pyarrow would ask each str for its UTF-8, which the str would keep from then on.
+                encoded = [None if cell is None else cell.encode() for cell in piece]
+                yield pa.array(encoded, type=pa.large_binary()).view(type_)
+            else:
+                yield pa.array(piece, type=type_, from_pandas=False)
 
     return convert
 
 
-def _tagged(cells: list[Any]) -> Any:
-    return pa.array([to_text(cell) for cell in cells], type=pa.large_string())
+def _cut(cells: list[Any]) -> Iterator[list[Any]]:
+    """The cells again, in lists of bounded size (or single)."""
+    if len(cells) < 2 or sum(len(cell) for cell in cells if cell is not None) <= _PIECE:
+        yield cells
+    else:
+        half = len(cells) // 2
+        yield from _cut(cells[:half])
+        yield from _cut(cells[half:])
 
 
-def _tried(name: str, array: Array, type_: Any, convert: Callable[[list[Any]], Any]) -> Field:
+def _tagged(cells: list[Any]) -> Iterator[Any]:
+    texts: list[str] = []
+    size = 0
+    for cell in cells:
+        texts.append(to_text(cell))
+        size += len(texts[-1])
+        if size > _PIECE:
+            yield pa.array(texts, type=pa.large_string())
+            texts, size = [], 0
+    if texts:
+        yield pa.array(texts, type=pa.large_string())
+
+
+def _tried(name: str, array: Array, fields: Fields, type_: Any, convert: Convert) -> Field:
     """A field whose conversion is known to work, because it has been done; small results are kept."""
 
     def pieces(start: int, stop: int) -> Iterator[Any]:
         for first in range(start, stop, _SLICE):
-            yield convert(array[first : min(first + _SLICE, stop)].tolist())
+            yield from convert(array[first : min(first + _SLICE, stop)].tolist())
 
     kept: list[Any] | None = []
     size = 0
     for piece in pieces(0, len(array)):
         size += piece.nbytes
-        kept = None if kept is None or size > _KEEP else [*kept, piece]
+        if size > fields.spare:
+            kept = None
+        if kept is not None:
+            kept.append(piece)
+    if kept is not None:
+        fields.spare -= size
     width = size / max(len(array), 1)
     whole = None if kept is None else pa.chunked_array(kept, type=type_)
 
@@ -139,6 +175,21 @@ def _tried(name: str, array: Array, type_: Any, convert: Callable[[list[Any]], A
         return pa.concat_arrays(found) if found else pa.array([], type=type_)
 
     return Field(name, type_, chunk, 2 * width, width)
+
+
+def _texts(found: Any, missing: Any) -> Array:
+    """Text as objects; Arrow makes one object of equal cells, which is faster and smaller."""
+    array = np.empty(len(found), object)
+    first = 0
+    for chunk in found.chunks:
+        for start in range(0, len(chunk), _SLICE):
+            piece = chunk.slice(start, _SLICE)
+            cells = array[first : first + len(piece)]
+            cells[:] = piece.to_numpy(zero_copy_only=False)
+            if missing is not None and piece.null_count:
+                cells[np.asarray(piece.is_null())] = missing
+            first += len(piece)
+    return array
 
 
 def _values(found: Any) -> Iterator[Any]:
