@@ -20,7 +20,7 @@ from __future__ import annotations
 import pickle
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import cloudpickle  # type: ignore[import-untyped]
 
@@ -46,8 +46,8 @@ _PLACE = struct.Struct("<QQ")
 class PickledMaterializer(Materializer):
     """Base of the formats that are such a pickle."""
 
-    safe = False
-    packages = ("cloudpickle",)
+    safe: ClassVar[bool] = False
+    packages: ClassVar[tuple[str, ...]] = ("cloudpickle",)
 
     def dump(self, obj: object) -> Dump:
         held = _Held()

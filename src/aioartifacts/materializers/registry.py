@@ -26,6 +26,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -65,6 +66,8 @@ class Entry:
     """Top-level modules of the types it is for, subclasses elsewhere included."""
     attributes: tuple[str, ...] = ()
     """It is for classes that have all of these attributes."""
+    when: str | None = None
+    """A top-level module; it is not asked for any object before that has been imported, for no object can be its own."""
     extra: str | None = None
     """The extra of aioartifacts that installs what it needs."""
 
@@ -81,6 +84,7 @@ _JSON_TYPES = _builtins(
     *(f"pathlib._local.{name}" for name in ("PurePosixPath", "PureWindowsPath", "PosixPath", "WindowsPath")),  # Python 3.13
     *("collections.OrderedDict", "collections.defaultdict", "collections.Counter", "collections.deque"),
 )
+_TENSORS_IN = _builtins("dict", "list", "tuple", "collections.OrderedDict")
 
 DEFAULT: tuple[Entry, ...] = (
     Entry("bytes", f"{_HERE}.raw:BytesMaterializer", _builtins("bytes")),
@@ -95,6 +99,13 @@ DEFAULT: tuple[Entry, ...] = (
     Entry("numpy-ml", f"{_HERE}.numpy:MlDtypesMaterializer", packages=("numpy",), extra="numpy"),
     Entry("numpy-string", f"{_HERE}.numpy:StringArrayMaterializer", packages=("numpy",), extra="numpy"),
     Entry("networkx", f"{_HERE}.networkx:GraphMaterializer", packages=("networkx",), extra="networkx"),
+    Entry("scipy-sparse", f"{_HERE}.scipy:SparseMatrixMaterializer", packages=("scipy",), extra="scipy"),
+    Entry("torch", f"{_HERE}.torch:TorchMaterializer", _TENSORS_IN, packages=("torch",), extra="torch", when="torch"),
+    Entry("torch-module", f"{_HERE}.torch:ModuleMaterializer", packages=("torch",), extra="torch"),
+    Entry("torch-state-dict", f"{_HERE}.torch:StateDictMaterializer", extra="torch"),
+    Entry("safetensors", f"{_HERE}.torch:SafetensorsMaterializer", extra="torch"),
+    Entry("sklearn", f"{_HERE}.sklearn:SklearnMaterializer", packages=("sklearn",), extra="sklearn"),
+    Entry("skops", f"{_HERE}.sklearn:SkopsMaterializer", extra="sklearn"),
     Entry("file", f"{_HERE}.files:FileMaterializer"),
     Entry("folder", f"{_HERE}.files:FolderMaterializer"),
     Entry("flowyml-pickle", f"{_HERE}.flowyml:FlowyMLPickle"),
@@ -320,6 +331,8 @@ class MaterializerRegistry:
 
 def _accepting(plan: tuple[_Slot, ...], obj: object) -> Iterator[Materializer]:
     for slot in plan:
+        if slot.entry is not None and slot.entry.when is not None and slot.entry.when not in sys.modules:
+            continue
         materializer = slot.materializer or slot.get()
         if materializer.accepts(obj):
             yield materializer
