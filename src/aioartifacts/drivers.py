@@ -69,24 +69,38 @@ class ByteBudget:
 def drive(steps: Steps[T], objects: BlockingObjectStore, job: Job[Any], budget: ByteBudget) -> T:
     """Carry out *steps* to the end, and return their result.
 
-    When the job is cancelled, or this thread interrupted, that is thrown into the steps, and what they do to clean up is carried
-    out before the exception leaves.
+    When the job is cancelled, or this thread interrupted at whatever point, that is thrown into the steps, and what they do to clean
+    up is carried out before the exception leaves.
     """
     answer: Any = None
     error: BaseException | None = None
     while True:
         try:
-            if error is None:
-                operation = steps.send(answer)
-            else:
-                thrown, error = error, None
-                operation = steps.throw(thrown)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        try:
-            answer = perform(operation, objects, job, budget)
+            while True:
+                if error is None:
+                    operation = steps.send(answer)
+                else:
+                    thrown, error = error, None
+                    operation = steps.throw(thrown)
+                answer = perform(operation, objects, job, budget)
         except BaseException as raised:
+            if ended(steps):
+                if type(raised) is StopIteration:
+                    return raised.value  # type: ignore[no-any-return]
+                raise
             error = raised
+            if isinstance(raised, Cancelled):
+                job = undisturbed()
+
+
+def ended(steps: Steps[Any]) -> bool:
+    """Whether a generator has returned or raised: what has just been caught is then its own, and nothing is left to clean up."""
+    return getattr(steps, "gi_frame", None) is None
+
+
+def undisturbed() -> Job[None]:
+    """The job under which steps clean up, which have been told already that they are cancelled."""
+    return Job(lambda job: None, lambda: None)
 
 
 @dataclass(slots=True)
@@ -106,10 +120,13 @@ def drive_together(
     """
     outcomes: list[Outcome[T]] = [Outcome() for _ in many]
     turns: list[tuple[int, Any, BaseException | None]] = [(i, None, None) for i in range(len(many))]
+    jobs: list[Job[Any]] = [job] * len(many)
     while turns:
         following: list[tuple[int, Any, BaseException | None]] = []
         commits: list[tuple[int, Commit]] = []
         for index, answer, error in turns:
+            if isinstance(error, Cancelled):
+                jobs[index] = undisturbed()
             try:
                 operation = many[index].send(answer) if error is None else many[index].throw(error)
             except StopIteration as stop:
@@ -122,7 +139,7 @@ def drive_together(
                 commits.append((index, operation))
                 continue
             try:
-                following.append((index, perform(operation, objects, job, budget), None))
+                following.append((index, perform(operation, objects, jobs[index], budget), None))
             except BaseException as raised:
                 following.append((index, None, raised))
         following.extend(_commit_together(commits, objects, job))
@@ -282,12 +299,14 @@ def produce(put: Put, sink: CountingSink) -> None:
     """Write a part's body to *sink*; what the materializer raises becomes an `EncodeError`, what the sink raises stays what it is."""
     try:
         put.body.write_to(sink)
-    except Exception as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
         if sink.failure is not None:
             raise sink.failure from None  # whatever the materializer has made of it
         if isinstance(error, ArtifactError):
             raise
         raise EncodeError(f"{put.path!r}: encoding failed: {type(error).__name__}: {error}", path=put.path) from error
+    if sink.failure is not None:
+        raise sink.failure  # and the materializer has made nothing of it
 
 
 def inline(put: Put) -> Inlined | None:
