@@ -52,7 +52,7 @@ Credentials: TypeAlias = str | os.PathLike[str] | AccessToken | TokenProvider | 
 class Settings:
     """See `GCSObjectStore` for what each of them means."""
 
-    bucket: str
+    bucket: str | None
     prefix: str
     project: str | None
     endpoint: str
@@ -66,7 +66,8 @@ class Settings:
     retry: RetryPolicy
 
     def __post_init__(self) -> None:
-        check_bucket(self.bucket)
+        if self.bucket is not None:
+            check_bucket(self.bucket)
         _check_prefix(self.prefix)
         _check_endpoint(self.endpoint)
         _check_credentials(self.credentials)

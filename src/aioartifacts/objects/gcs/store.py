@@ -8,13 +8,12 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import anyio.to_thread
 
-from aioartifacts.errors import MissingDependencyError
+from aioartifacts.errors import InvalidConfigError, MissingDependencyError
 from aioartifacts.objects.base import AsyncBody, AsyncObjectStore, ObjectData
 from aioartifacts.objects.gcs.names import Names
 from aioartifacts.objects.gcs.settings import PUBLIC_ENDPOINT, Credentials, Settings, resolve_endpoint
@@ -28,7 +27,7 @@ class GCSObjectStore(AsyncObjectStore):
     """An object store in a Google Cloud Storage bucket, below *prefix*.
 
     Parameters:
-        bucket: the bare name of the bucket.
+        bucket: the bare name of the bucket. A store without one can be made and pickled; whatever it is asked for, it asks for a bucket.
         prefix: whole segments that all names start with, as in ``"team/artifacts"``; empty for the whole bucket.
         project: for the record only, in `config`; reading and writing objects takes none.
         endpoint: ``"https://host"``, or ``"http://host:port"`` of an emulator. Without it ``STORAGE_EMULATOR_HOST`` counts, and then
@@ -51,7 +50,7 @@ class GCSObjectStore(AsyncObjectStore):
 
     def __init__(
         self,
-        bucket: str,
+        bucket: str | None,
         prefix: str = "",
         *,
         project: str | None = None,
@@ -80,8 +79,7 @@ class GCSObjectStore(AsyncObjectStore):
             sock_read=sock_read,
             retry=retry,
         )
-        _check_dependencies()
-        self._names = Names(endpoint, bucket, prefix)
+        self._names = Names(endpoint, bucket or "?", prefix)
         self.url = self._names.url
         self._forget_slots()
 
@@ -97,6 +95,7 @@ class GCSObjectStore(AsyncObjectStore):
         return self._names.location(path)
 
     def relative(self, location: str) -> str | None:
+        self._require_bucket()
         return self._names.relative(location)
 
     def config(self) -> Mapping[str, JSON]:
@@ -162,12 +161,17 @@ class GCSObjectStore(AsyncObjectStore):
 
     async def _bucket(self) -> Bucket:
         """The bucket as the running loop sees it; opened when it is first needed."""
+        self._require_bucket()
         loop = asyncio.get_running_loop()
         with self._slots_lock():
             slot = self._slots.get(loop)
             if slot is None:
                 slot = self._slots[loop] = _Slot()
         return slot.bucket or await slot.open(self._names, self._settings)
+
+    def _require_bucket(self) -> None:
+        if self._settings.bucket is None:
+            raise InvalidConfigError("no bucket is given: pass bucket_name='my-bucket', or open 'gs://my-bucket/prefix'")
 
     def _slots_lock(self) -> threading.Lock:
         if self._pid != os.getpid():
@@ -196,8 +200,8 @@ class _Slot:
         async with self._opening:
             if self.bucket is None:
                 # aiohttp and gcloud take a second or two to import: not on the loop.
-                module = await anyio.to_thread.run_sync(importlib.import_module, "aioartifacts.objects.gcs.bucket")
-                opened: Bucket = await module.Bucket.open(names, settings)
+                bucket_class = await anyio.to_thread.run_sync(_import_bucket)
+                opened = await bucket_class.open(names, settings)
                 self.bucket = opened
             return self.bucket
 
@@ -208,17 +212,14 @@ class _Slot:
                 await bucket.client.aclose()
 
 
-def _rebuild(bucket: str, prefix: str, options: dict[str, Any]) -> GCSObjectStore:
+def _rebuild(bucket: str | None, prefix: str, options: dict[str, Any]) -> GCSObjectStore:
     return GCSObjectStore(bucket, prefix, **options)
 
 
-def _check_dependencies() -> None:
-    for module in ("aiohttp", "gcloud.aio.auth", "gcloud.aio.storage"):
-        try:
-            missing = find_spec(module) is None
-        except ModuleNotFoundError:
-            missing = True
-        if missing:
-            raise MissingDependencyError(
-                f"a store in Google Cloud Storage needs the package {module!r}: pip install 'aioartifacts[gcs]'"
-            )
+def _import_bucket() -> type[Bucket]:
+    try:
+        return importlib.import_module("aioartifacts.objects.gcs.bucket").Bucket  # type: ignore[no-any-return]
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"a store in Google Cloud Storage needs the package {error.name!r}: pip install 'aioartifacts[gcs]'"
+        ) from error
