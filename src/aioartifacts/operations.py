@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from aioartifacts.errors import ArtifactError
-from aioartifacts.materializers.base import Parts
+from aioartifacts.materializers.base import MaterializerLookup, Parts
 from aioartifacts.objects.base import Body
-from aioartifacts.types import Generation, LoadOptions
+from aioartifacts.trust import Keyring
+from aioartifacts.types import INLINE_MAX, Generation, LoadOptions, RetryPolicy, Trust
 
 T = TypeVar("T")
 
@@ -135,3 +137,18 @@ class Inlined:
 Operation: TypeAlias = "Compute[Any] | Put | Commit | Get | Head | ListUnder | Delete | Decode[Any] | Wait"
 Steps: TypeAlias = Generator["Operation | tuple[Operation, ...]", Any, T]
 """Yields operations, singly or several at once, and returns the verb's result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the steps need to know of the store they work for."""
+
+    materializers: MaterializerLookup
+    trust: Trust | None = None
+    """None for what `default_trust` says."""
+    default_trust: Callable[[], Trust] = lambda: "data"
+    """May block, so it is asked in a worker, and only when the answer matters."""
+    keys: Keyring = field(default_factory=Keyring)
+    inline_max: int = INLINE_MAX
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    clock: Callable[[], float] = time.monotonic

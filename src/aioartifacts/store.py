@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
-from aioartifacts import protocol, upkeep
+from aioartifacts import protocol, reading, upkeep
 from aioartifacts.drivers import BlockingEngine, ByteBudget, Engine, Task, first_with_notes
 from aioartifacts.errors import ArtifactError, ArtifactNotFoundError, DecodeError, InvalidConfigError, InvalidPathError
 from aioartifacts.keys import RECORD, check_path, check_prefix, materialized_path, path_of_record
 from aioartifacts.objects.base import AsyncObjectStore, BlockingObjectStore
-from aioartifacts.operations import Steps
+from aioartifacts.operations import Config, Steps
 from aioartifacts.trust import SigningKey, keyring
 from aioartifacts.types import (
     GRACE,
@@ -120,7 +120,7 @@ class ArtifactStore:
         self._options = options
         self._limits = _check_limits(options.get("limits", Limits()))
         self._materializers = options.get("materializers")
-        self._config = protocol.Config(
+        self._config = Config(
             materializers=self.materializers,
             trust=trust,
             default_trust=self._default_trust,
@@ -506,7 +506,7 @@ class ArtifactStore:
 
     def _load(self, path: str, as_type: type[Any] | None, options: LoadOptions) -> Steps[Any]:
         checked = self._path(path)
-        loaded = yield from protocol.load(checked, self._config, options)
+        loaded = yield from reading.load(checked, self._config, options)
         if as_type is not None and not isinstance(loaded, as_type):
             raise DecodeError(
                 f"{checked!r} holds a {type(loaded).__module__}.{type(loaded).__qualname__}, not a {as_type.__qualname__}",
@@ -515,16 +515,16 @@ class ArtifactStore:
         return loaded
 
     def _exists(self, path: str) -> Steps[bool]:
-        return (yield from protocol.exists(self._path(path)))
+        return (yield from reading.exists(self._path(path)))
 
     def _delete(self, path: str) -> Steps[bool]:
         return (yield from protocol.delete(self._path(path), self._config))
 
-    def _look(self, path: str) -> Steps[protocol.Found | None]:
-        return (yield from protocol.look(self._path(path), self._config))
+    def _look(self, path: str) -> Steps[reading.Found | None]:
+        return (yield from reading.look(self._path(path), self._config))
 
     def _info(self, path: str) -> Steps[ArtifactInfo]:
-        found = yield from protocol.find(self._path(path), self._config)
+        found = yield from reading.find(self._path(path), self._config)
         return ArtifactInfo(
             path=found.path,
             location=self._objects.location(found.path),
@@ -799,7 +799,9 @@ def _check_many(paths: Iterable[str]) -> dict[str, None]:
 
 def _check_mapping(objects: Mapping[str, object]) -> Mapping[str, object]:
     if not isinstance(objects, Mapping):
-        raise InvalidConfigError(f"what to save many of is a mapping of names to objects, not a {type(objects).__name__}")
+        raise InvalidConfigError(
+            f"what to save many of is a mapping of names to objects, not a {type(objects).__name__}"
+        )
     return objects
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from aioartifacts import protocol
+from aioartifacts import reading
 from aioartifacts.drivers import Engine, Task
 from aioartifacts.errors import ArtifactNotFoundError, IntegrityError, InvalidConfigError
 from aioartifacts.keys import path_of_part, path_of_record
-from aioartifacts.operations import Delete, Steps
+from aioartifacts.operations import Config, Delete, Steps
 from aioartifacts.types import ObjectInfo, SweepReport, TransferEvent, VerifyReport
 
 OnProgress = Callable[[TransferEvent], object]
 
 
-async def verify(engine: Engine, config: protocol.Config, prefix: str, on_progress: OnProgress | None) -> VerifyReport:
+async def verify(engine: Engine, config: Config, prefix: str, on_progress: OnProgress | None) -> VerifyReport:
     """Read every part of every artifact under *prefix*."""
     artifacts = size = 0
     damaged: dict[str, Exception] = {}
@@ -23,7 +23,7 @@ async def verify(engine: Engine, config: protocol.Config, prefix: str, on_progre
     async for page in engine.pages(prefix):
         orphans += [info.key for info in await _orphans(engine, page)]
         paths = [path for info in page if (path := path_of_record(info.key)) is not None]
-        tasks = (Task(path, protocol.inspect(path, config)) for path in paths)
+        tasks = (Task(path, reading.inspect(path, config)) for path in paths)
         outcomes = await engine.run_many(tasks, fail_fast=False)
         for path in paths:
             error = outcomes.errors.get(path)
@@ -72,7 +72,7 @@ async def _orphans(engine: Engine, listed: Sequence[ObjectInfo]) -> list[ObjectI
         path = path_of_part(info.key)
         if path is not None:
             parts.setdefault(path, []).append(info)
-    tasks = (Task(path, protocol.orphans(path, infos)) for path, infos in parts.items())
+    tasks = (Task(path, reading.orphans(path, infos)) for path, infos in parts.items())
     outcomes = await engine.run_many(tasks, fail_fast=False)
     for error in outcomes.errors.values():
         raise error

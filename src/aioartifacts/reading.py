@@ -1,0 +1,323 @@
+"""How an artifact is found and read back: record, trust, parts, decode. The reading half of `aioartifacts.protocol`.
+
+Beside records this knows what FlowyML left: bare pickles, and folders with a ``metadata.json`` of another kind.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+
+from aioartifacts import legacy
+from aioartifacts.errors import (
+    ArtifactError,
+    ArtifactNotFoundError,
+    ConflictError,
+    DecodeError,
+    IntegrityError,
+    RecordError,
+)
+from aioartifacts.keys import record_key
+from aioartifacts.materializers.base import Materializer, Parts
+from aioartifacts.objects.base import ObjectData
+from aioartifacts.operations import Compute, Config, Decode, Get, Head, ListUnder, Source, Steps
+from aioartifacts.record import Decoded, ForeignRecord, decode_record
+from aioartifacts.trust import check_trust
+from aioartifacts.types import LoadOptions, ObjectInfo
+
+T = TypeVar("T")
+
+_REREADS = 16
+"""How often a load follows an artifact that is overwritten under its hands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a record, or what stands for one in a tree that FlowyML wrote, says of an artifact."""
+
+    path: str
+    write_id: str
+    type: str
+    serializer: str
+    format: str
+    size: int
+    sources: tuple[Source, ...]
+    meta: Mapping[str, Any]
+    safe: bool
+    signed: bool
+    """Whether the signature is there and one of the store's keys made it."""
+    created: datetime | None
+    environment: Mapping[str, str]
+    producer: Mapping[str, str]
+    summary: Mapping[str, Any]
+    metadata: dict[str, Any]
+
+
+def load(path: str, config: Config, options: LoadOptions) -> Steps[object]:
+    """Read the record, decide on trust, fetch the parts, decode."""
+    return (yield from _reread(path, config, lambda found: _load(found, config, options)))
+
+
+def _load(found: Found, config: Config, options: LoadOptions) -> Steps[object]:
+    materializer = config.materializers.for_format(found.format)
+    safe = materializer.safe and found.safe
+    trust = config.trust
+    if trust is None:
+        trust = "data" if safe else (yield Compute(config.default_trust))
+    trusted = check_trust(path=found.path, format=found.format, safe=safe, signature_valid=found.signed, trust=trust)
+    if trusted and trust == "signed" and not options.verify:
+        options = replace(
+            options, verify=True
+        )  # the signature covers the digests, so it is worth as much as comparing them
+    return (yield Decode(found.path, found.sources, found.meta, options, trusted, _decoder(materializer, found)))
+
+
+def _reread(path: str, config: Config, work: Callable[[Found], Steps[T]]) -> Steps[T]:
+    """Do something with the parts of an artifact; again, when they were replaced together with the record meanwhile.
+
+    Raises:
+        IntegrityError: a part is missing though the record has not changed.
+        ConflictError: the record changed again and again.
+    """
+    write_id = None
+    for _ in range(_REREADS):
+        found = yield from find(path, config)
+        if found.write_id == write_id:
+            raise IntegrityError(
+                f"a part of {path!r} is missing, though its record is there; restore it from a copy, or save the artifact again",
+                path=path,
+            )
+        write_id = found.write_id
+        try:
+            return (yield from work(found))
+        except ArtifactNotFoundError:
+            continue
+    raise ConflictError(
+        f"{path!r} was overwritten {_REREADS} times while it was being read; read it again when its writers are done",
+        path=path,
+    )
+
+
+def _decoder(materializer: Materializer, found: Found) -> Callable[[Parts], object]:
+    return lambda parts: decode(materializer, found, parts)
+
+
+def decode(materializer: Materializer, found: Found, parts: Parts) -> object:
+    """Let the materializer load; whatever goes wrong becomes a `DecodeError` that names the versions."""
+    try:
+        return materializer.load(parts)
+    except ArtifactError as error:
+        if error.path is None:
+            error.path = found.path
+        raise
+    except (Exception, SystemExit, GeneratorExit) as error:
+        here = environment(materializer)
+        differ = [
+            f"{package} {wrote} (here {here.get(package, 'not imported')})"
+            for package, wrote in found.environment.items()
+            if here.get(package) != wrote
+        ]
+        hint = (
+            f"it was written with {', '.join(differ)}; try those versions"
+            if differ
+            else "the versions are the writer's"
+        )
+        raise DecodeError(
+            f"{found.path!r}: decoding format {found.format!r} failed: {type(error).__name__}: {error}; {hint}",
+            path=found.path,
+            operation="load",
+        ) from error
+
+
+def find(path: str, config: Config) -> Steps[Found]:
+    """Read the record under *path*, or describe what FlowyML left there.
+
+    Raises:
+        ArtifactNotFoundError: there is neither.
+        RecordError: there is something, but it cannot be understood.
+    """
+    try:
+        got: ObjectData = yield Get(record_key(path))
+    except ArtifactNotFoundError:
+        return (yield from _find_bare(path))
+    try:
+        decoded = decode_record(got.data, path)
+    except ForeignRecord:
+        return (yield from find_folder(path, got))
+    return _found(decoded, config)
+
+
+def _found(decoded: Decoded, config: Config) -> Found:
+    record = decoded.record
+    signed = decoded.signed_by(config.keys)
+    return Found(
+        path=record.path,
+        write_id=record.write_id,
+        type=record.type,
+        serializer=record.serializer,
+        format=record.format,
+        size=record.size,
+        sources=tuple(
+            Source(
+                part.name,
+                part.size,
+                None if part.file is None else f"{record.path}/{part.file}",
+                part.data,
+                part.crc32c,
+                part.sha256 if signed else None,
+            )
+            for part in record.parts
+        ),
+        meta=record.meta,
+        safe=record.safe,
+        signed=signed,
+        created=_time(record.created),
+        environment=record.environment,
+        producer=record.producer,
+        summary=record.summary,
+        metadata=record.metadata,
+    )
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _find_bare(path: str) -> Steps[Found]:
+    """A bare pickle, as FlowyML's ``save`` leaves it."""
+    try:
+        info: ObjectInfo = yield Head(path)
+    except ArtifactNotFoundError:
+        raise not_found(path) from None
+    try:
+        meta: ObjectData | None = yield Get(legacy.bare_meta_key(path))
+    except ArtifactNotFoundError:
+        meta = None
+    described = legacy.describe_bare(path, None if meta is None else bytes(meta.data))
+    return _found_legacy(path, described, {path: info.size})
+
+
+def find_folder(path: str, got: ObjectData) -> Steps[Found]:
+    """A folder, as FlowyML's ``materialize`` leaves it."""
+    described, sizes = yield from describe_folder(path, got)
+    return _found_legacy(path, described, sizes)
+
+
+def describe_folder(path: str, got: ObjectData) -> Steps[tuple[legacy.LegacyArtifact, dict[str, int]]]:
+    listed: list[ObjectInfo] = yield ListUnder(path)
+    sizes = {info.key: info.size for info in listed}
+    names = [key.removeprefix(f"{path}/") for key in sizes]
+    described = legacy.describe_folder(path, bytes(got.data), names)
+    if described is None:
+        raise RecordError(
+            f"{path!r} has a metadata.json that neither aioartifacts nor FlowyML wrote; it is not an artifact",
+            path=path,
+        )
+    return described, sizes
+
+
+def _found_legacy(path: str, described: legacy.LegacyArtifact, sizes: Mapping[str, int]) -> Found:
+    missing = [key for key in described.keys if key not in sizes]
+    if missing:
+        raise IntegrityError(f"{path!r} was written by FlowyML, and {missing[0]!r} of it is missing", path=path)
+    sources = tuple(Source(name, sizes[key], key) for name, key in zip(described.names, described.keys, strict=True))
+    return Found(
+        path=path,
+        write_id="",
+        type=described.type,
+        serializer=described.serializer,
+        format=described.format,
+        size=sum(source.size for source in sources),
+        sources=sources,
+        meta=described.meta,
+        safe=described.safe,
+        signed=False,
+        created=None,
+        environment={},
+        producer=described.producer,
+        summary=described.summary,
+        metadata=dict(described.metadata),
+    )
+
+
+def not_found(path: str) -> ArtifactNotFoundError:
+    """The one message for an artifact that is not there."""
+    return ArtifactNotFoundError(f"there is no artifact {path!r}; list_artifacts() shows what there is", path=path)
+
+
+def inspect(path: str, config: Config) -> Steps[int]:
+    """Read the record and every part, without decoding anything; returns the payload's bytes.
+
+    Raises:
+        IntegrityError: the record or a part is damaged or missing.
+    """
+    return (yield from _reread(path, config, _inspect))
+
+
+def _inspect(found: Found) -> Steps[int]:
+    yield Decode(found.path, found.sources, found.meta, LoadOptions(mmap=True), False, _read_all)
+    return found.size
+
+
+def _read_all(parts: Parts) -> None:
+    for name in parts.names:
+        parts.read(name)
+
+
+def exists(path: str) -> Steps[bool]:
+    """Whether there is a record, or a bare pickle of FlowyML's."""
+    for key in (record_key(path), path):
+        try:
+            yield Head(key)
+        except ArtifactNotFoundError:
+            continue
+        return True
+    return False
+
+
+def look(path: str, config: Config) -> Steps[Found | None]:
+    """What is known of an artifact, or None when there is none."""
+    try:
+        return (yield from find(path, config))
+    except ArtifactNotFoundError:
+        return None
+
+
+def orphans(path: str, infos: Sequence[ObjectInfo]) -> Steps[list[ObjectInfo]]:
+    """Which of these parts under *path* its record, read after they were listed, does not name."""
+    try:
+        got: ObjectData = yield Get(record_key(path))
+        record = decode_record(got.data, path).record
+    except ArtifactNotFoundError:
+        return list(infos)
+    except (RecordError, ForeignRecord):
+        return []  # nobody knows what it named
+    named = {f"{path}/{part.file}" for part in record.parts if part.file is not None}
+    return [info for info in infos if info.key not in named]
+
+
+def environment(materializer: Materializer) -> dict[str, str]:
+    """Versions of the interpreter and of the packages that a format depends on."""
+    versions = {"python": platform.python_version(), "aioartifacts": _own_version()}
+    for package in materializer.packages:
+        found = getattr(sys.modules.get(package), "__version__", None)
+        if found is not None:
+            versions[package] = str(found)
+    return versions
+
+
+@cache
+def _own_version() -> str:
+    try:
+        return version("aioartifacts")
+    except PackageNotFoundError:
+        return "unknown"
