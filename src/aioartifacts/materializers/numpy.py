@@ -180,7 +180,7 @@ class StringArrayMaterializer(ArrayMaterializer):
         array = _array(obj)
         order: Literal["C", "F"] = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
         meta: dict[str, JSON] = {"order": order, "shape": list(array.shape), "coerce": array.dtype.coerce}
-        missing = getattr(array.dtype, "na_object", _UNSET)
+        missing: Any = getattr(array.dtype, "na_object", _UNSET)
         if missing is None or type(missing) is str:
             meta["missing"] = missing
         elif type(missing) is float and math.isnan(missing):

@@ -141,8 +141,9 @@ def _describe(dtype: np.dtype[Any]) -> JSON:
     if dtype.fields is None:
         return dtype.char if dtype.isnative and np.dtype(dtype.str).char != dtype.char else dtype.str
     fields: list[JSON] = []
+    held: Any = dtype.fields
     for name in dtype.names or ():
-        inner, offset, *title = dtype.fields[name]
+        inner, offset, *title = held[name]
         if title and type(title[0]) is not str:
             raise Declined("a field of its dtype has a title that is no str")
         fields.append([name, _describe(inner), offset, *title])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -230,7 +230,8 @@ def _decode_string(spec: Any, columns: Columns) -> Any:
     keywords: Any = {"na_value": np.nan} if spec["nan"] is True else {}
     if pa.types.is_null(found.type):
         found = found.cast(pa.large_string())
-    return pd.StringDtype(storage, **keywords).__from_arrow__(found)
+    dtype: Any = pd.StringDtype(storage, **keywords)
+    return dtype.__from_arrow__(found)
 
 
 def _encode_arrow(name: str, array: Any, fields: Fields, put: Put) -> Spec:
@@ -299,16 +300,20 @@ def _decode_sparse(spec: Any, columns: Columns) -> Any:
     places = columns.numpy(found, np.dtype("i4"))
     length = spec["length"]
     values = decode(spec["values"], columns)
-    if type(length) is not int or len(places) != len(values) or (len(places) and not 0 <= places[0] <= places[-1] < length):
+    if (
+        type(length) is not int
+        or len(places) != len(values)
+        or (len(places) and not 0 <= places[0] <= places[-1] < length)
+    ):
         raise ValueError("the places of sparse values do not fit")
     dtype = pd.SparseDtype(values.dtype, from_json(spec["fill"]))
     cls: Any = pd.arrays.SparseArray
     if hasattr(cls, "from_indices"):  # since pandas 3.1, where the other way is deprecated
         kind = "block" if spec["blocks"] is True else "integer"
         return cls.from_indices(values, places, length, fill_value=dtype.fill_value, kind=kind, dtype=values.dtype)
-    from pandas._libs.sparse import IntIndex
+    from pandas._libs import sparse
 
-    index = IntIndex(length, places)
+    index = cast("Any", sparse).IntIndex(length, places)
     return cls(values, sparse_index=index.to_block_index() if spec["blocks"] is True else index, dtype=dtype)
 
 

@@ -35,10 +35,12 @@ def table_body(schema: Any, fields: Sequence[Field], rows: int, kind: Kind) -> P
     return Producer(produce)
 
 
-def open_table(memory: memoryview, kind: Kind) -> tuple[Mapping[bytes, bytes], Callable[[int], Any]]:
-    """The schema's metadata, and what reads one column."""
+def open_table(
+    memory: memoryview, kind: Kind, *, some: bool = False
+) -> tuple[Mapping[bytes, bytes], Callable[[int], Any]]:
+    """The schema's metadata, and what reads one column; *some* when not all of them will be asked for."""
     if kind == "parquet":
-        return _open_parquet(memory)
+        return _open_parquet(memory, some)
     reader = pa.ipc.open_file(pa.py_buffer(memory))
     batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
     types = [field.type for field in reader.schema]
@@ -76,14 +78,15 @@ def open_aside(memory: memoryview) -> list[Any]:
     return [pa.chunked_array([column.flatten()]) for column in batch.columns]
 
 
-def _open_parquet(memory: memoryview) -> tuple[Mapping[bytes, bytes], Callable[[int], Any]]:
+def _open_parquet(memory: memoryview, some: bool) -> tuple[Mapping[bytes, bytes], Callable[[int], Any]]:
     from pyarrow import parquet
 
     file = parquet.ParquetFile(pa.BufferReader(pa.py_buffer(memory)))
     schema = file.schema_arrow
+    table = None if some else file.read()
 
     def column(n: int) -> Any:
-        return file.read(columns=[schema.names[n]]).column(0)
+        return table.column(n) if table is not None else file.read(columns=[schema.names[n]]).column(0)
 
     return schema.metadata or {}, column
 
