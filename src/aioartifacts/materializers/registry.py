@@ -106,6 +106,7 @@ DEFAULT: tuple[Entry, ...] = (
     Entry("safetensors", f"{_HERE}.torch:SafetensorsMaterializer", extra="torch"),
     Entry("sklearn", f"{_HERE}.sklearn:SklearnMaterializer", packages=("sklearn",), extra="sklearn"),
     Entry("skops", f"{_HERE}.sklearn:SkopsMaterializer", extra="sklearn"),
+    Entry("arrow", f"{_HERE}.arrow:ArrowMaterializer", packages=("pyarrow",), extra="arrow"),
     Entry("file", f"{_HERE}.files:FileMaterializer"),
     Entry("folder", f"{_HERE}.files:FolderMaterializer"),
     Entry("flowyml-pickle", f"{_HERE}.flowyml:FlowyMLPickle"),
