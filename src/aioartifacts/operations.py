@@ -152,3 +152,5 @@ class Config:
     inline_max: int = INLINE_MAX
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Callable[[], float] = time.monotonic
+    ready: set[str] = field(default_factory=set)
+    """Formats whose materializers are loaded; asking for one of them is quick."""

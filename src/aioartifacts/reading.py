@@ -65,6 +65,10 @@ def load(path: str, config: Config, options: LoadOptions) -> Steps[object]:
 
 
 def _load(found: Found, config: Config, options: LoadOptions) -> Steps[object]:
+    if found.format not in config.ready:
+        # In a worker, for this may import a heavy library.
+        yield Compute(lambda: config.materializers.for_format(found.format))
+        config.ready.add(found.format)
     materializer = config.materializers.for_format(found.format)
     safe = materializer.safe and found.safe
     trust = config.trust
