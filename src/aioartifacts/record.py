@@ -238,4 +238,5 @@ def _first_difference(given: object, kept: object, where: str) -> str:
         for index, (a, b) in enumerate(zip(given, kept, strict=True)):
             if a != b:
                 return _first_difference(a, b, f"{where}[{index}]")
-    return f"{where} is {type(given).__name__} and would become {type(kept).__name__}"
+    shown = where if len(where) <= 200 else f"{where[:100]} … {where[-100:]}"
+    return f"{shown} is {type(given).__name__} and would become {type(kept).__name__}"
