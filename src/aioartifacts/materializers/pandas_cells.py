@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -113,6 +114,22 @@ def tz_from_json(found: Any) -> tzinfo | None:
     return timezone(timedelta(days, seconds, microseconds), *found["name"])
 
 
+def zone_to_json(tz: Any) -> JSON:
+    """As `tz_to_json`, for what pandas localizes itself; there the zones of pytz, which pandas 2 makes, are kept as well."""
+    name = getattr(tz, "zone", None)
+    if type(tz).__module__.partition(".")[0] != "pytz" or type(name) is not str:
+        return tz_to_json(tz)
+    return {"pytz": name}
+
+
+def zone_from_json(found: Any) -> tzinfo | None:
+    """The inverse of `zone_to_json`."""
+    if type(found) is dict and "pytz" in found:
+        zone: tzinfo = import_module("pytz").timezone(found["pytz"])
+        return zone
+    return tz_from_json(found)
+
+
 def offset_to_json(offset: Any) -> JSON:
     """A date offset by its ``freqstr``, if that is all there is to it."""
     try:
@@ -178,7 +195,7 @@ def _moment(cls: Any) -> Callable[[Any], Any]:
 
 def _timestamp(value: Any, depth: int) -> Any:
     naive = value.tz_localize(None) if value.tz is None else value.tz_convert("UTC").tz_localize(None)
-    payload = [int(naive.asm8.view("i8")), value.unit, value.fold, tz_to_json(value.tz)]
+    payload = [int(naive.asm8.view("i8")), value.unit, value.fold, zone_to_json(value.tz)]
     back = _untimestamp(payload)
     if back != value or back.fold != value.fold or back.unit != value.unit:
         raise Declined(f"the timestamp {value!r} cannot be described exactly")
@@ -189,7 +206,7 @@ def _untimestamp(found: Any) -> Any:
     value, unit, fold, zone = found
     stamp: Any = pd.Timestamp(np.int64(value).view(f"M8[{unit}]"))
     if zone is not None:
-        stamp = stamp.tz_localize("UTC").tz_convert(tz_from_json(zone))
+        stamp = stamp.tz_localize("UTC").tz_convert(zone_from_json(zone))
     return stamp if stamp.fold == fold else stamp.replace(fold=fold)
 
 
@@ -268,6 +285,6 @@ __all__ = [
     "offset_to_json",
     "to_json",
     "to_text",
-    "tz_from_json",
-    "tz_to_json",
+    "zone_from_json",
+    "zone_to_json",
 ]

@@ -22,9 +22,11 @@ from aioartifacts.materializers.pandas_arrow import (
 )
 from aioartifacts.materializers.pandas_cells import (
     from_json,
+    offset_from_json,
+    offset_to_json,
     to_json,
-    tz_from_json,
-    tz_to_json,
+    zone_from_json,
+    zone_to_json,
 )
 from aioartifacts.materializers.pandas_objects import decode_objects, encode_objects
 from aioartifacts.types import JSON
@@ -84,7 +86,7 @@ def _decode_numpy(spec: Spec, columns: Columns) -> Array:
 
 
 def _encode_zoned(name: str, array: Any, fields: Fields, put: Put) -> Spec:
-    tz = tz_to_json(array.dtype.tz)
+    tz = zone_to_json(array.dtype.tz)
     unit = array.dtype.unit
     seconds = fields.kind == "parquet" and unit == "s"
     type_ = pa.int64() if seconds else pa.timestamp(unit, tz=_zone_name(array.dtype.tz))
@@ -93,7 +95,7 @@ def _encode_zoned(name: str, array: Any, fields: Fields, put: Put) -> Spec:
 
 
 def _decode_zoned(spec: Spec, columns: Columns) -> Any:
-    tz = tz_from_json(spec["tz"])
+    tz = zone_from_json(spec["tz"])
     dtype = np.dtype(f"M8[{_unit(spec['unit'])}]")
     found = columns.get(spec["at"])
     if not pa.types.is_timestamp(found.type) or found.type.unit != spec["unit"]:
@@ -103,7 +105,7 @@ def _decode_zoned(spec: Spec, columns: Columns) -> Any:
 
 
 def _zone_name(tz: Any) -> str:
-    name = getattr(tz, "key", None)
+    name = getattr(tz, "key", None) or getattr(tz, "zone", None)  # of zoneinfo, of pytz
     if name is not None:
         return str(name)
     minutes, seconds = divmod(int(tz.utcoffset(None).total_seconds()), 60)
@@ -130,14 +132,30 @@ def _encode_interval(name: str, array: Any, fields: Fields, put: Put) -> Spec:
     return {
         "kind": "interval",
         "closed": array.closed,
+        "freqs": [None if freq is None else offset_to_json(freq) for freq in map(_freq, (array.left, array.right))],
         "left": encode(f"{name}.left", array_of(array.left), fields, put),
         "right": encode(f"{name}.right", array_of(array.right), fields, put),
     }
 
 
 def _decode_interval(spec: Any, columns: Columns) -> Any:
-    left, right = decode(spec["left"], columns), decode(spec["right"], columns)
+    left, right = (
+        _with_freq(decode(spec[side], columns), freq)
+        for side, freq in zip(("left", "right"), spec["freqs"], strict=True)
+    )
     return pd.arrays.IntervalArray.from_arrays(left, right, closed=spec["closed"])
+
+
+def _freq(index: Any) -> Any:
+    """Of times; pandas 2 keeps it on the ends of intervals, pandas 3 does not."""
+    return getattr(index, "freq", None) if isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex) else None
+
+
+def _with_freq(values: Any, freq: JSON) -> Any:
+    if freq is None:
+        return values
+    times: Any = pd.TimedeltaIndex if values.dtype.kind == "m" else pd.DatetimeIndex
+    return times(values, freq=offset_from_json(freq), copy=False)
 
 
 def _encode_category(name: str, array: Any, fields: Fields, put: Put) -> Spec:
