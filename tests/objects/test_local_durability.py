@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from pathlib import Path
 
 import pytest
 from local_files import KEY, files, put
@@ -13,6 +14,7 @@ from aioartifacts.errors import (
     StoreError,
 )
 from aioartifacts.objects.base import Buffers, Producer, PutRequest
+from aioartifacts.objects.local import LocalObjectStore
 from aioartifacts.objects.local import store as local
 
 
@@ -199,3 +201,10 @@ def outcome(store, key, many, **options):
         return put(store, key, **options)
     except StoreError as error:
         return error
+
+
+@pytest.mark.parametrize("claimed", [1, 3 * 2**20])
+def test_size_is_what_was_written_whatever_the_body_claims(tmp_path: Path, claimed: int) -> None:
+    store = LocalObjectStore(tmp_path / "root")
+    store.put("a", Producer(lambda sink: sink.write(b"x" * 2**21), size=claimed))
+    assert (tmp_path / "root" / "a").read_bytes() == b"x" * 2**21

@@ -11,7 +11,7 @@ from aioartifacts.errors import ArtifactError
 from aioartifacts.objects.base import Body
 from aioartifacts.objects.local.content import generation
 from aioartifacts.objects.local.oserrors import translate
-from aioartifacts.types import Buffer, ObjectInfo
+from aioartifacts.types import MIB, Buffer, ObjectInfo
 
 
 class Drafts(Protocol):
@@ -21,13 +21,20 @@ class Drafts(Protocol):
 
     def create_draft(self, name: str) -> int: ...
     def discard_draft(self, name: str) -> None: ...
+    def reserve(self, fd: int, size: int) -> None: ...
     def sync_file(self, fd: int) -> None: ...
+    def keep(self, name: str, draft: str) -> None: ...
+    def place(self, draft: str, name: str, *, replace: bool) -> None: ...
+
+
+RESERVED = MIB
+"""Bytes from which room is set aside before a body of known size is written."""
 
 
 class Draft:
     """The temporary file that a body writes itself to. It comes into being with the first write."""
 
-    __slots__ = ("error", "fd", "key", "name", "tree")
+    __slots__ = ("error", "expected", "fd", "key", "name", "tree")
 
     def __init__(self, tree: Drafts, key: str) -> None:
         self.tree = tree
@@ -35,8 +42,10 @@ class Draft:
         self.name = ""
         self.fd = -1
         self.error: ArtifactError | None = None
+        self.expected = 0
 
     def fill(self, body: Body) -> None:
+        self.expected = body.size or 0
         try:
             body.write_to(self)
         except ArtifactError:
@@ -72,6 +81,8 @@ class Draft:
             raise OSError(errno.EBADF, "the body writes after it was done")
         self.name = draft_name()  # before the file exists, so that an interrupt in between leaves none
         self.fd = self.tree.create_draft(self.name)
+        if self.expected >= RESERVED:
+            self.tree.reserve(self.fd, self.expected)
 
     def sync(self) -> None:
         try:
@@ -83,6 +94,8 @@ class Draft:
         """Finish the file. Errors on closing count: some file systems report a failed write there only."""
         try:
             status = os.fstat(self.fd)
+            if self.expected > max(status.st_size, RESERVED):
+                os.ftruncate(self.fd, status.st_size)  # gives back what the body promised and did not write
             info = ObjectInfo(self.key, status.st_size, generation(self.fd, status), None, status.st_mtime)
             fd, self.fd = self.fd, -1
             os.close(fd)
@@ -96,6 +109,48 @@ class Draft:
             fd, self.fd = self.fd, -1
             with contextlib.suppress(OSError):
                 os.close(fd)
+        if self.name:
+            with contextlib.suppress(OSError):
+                self.tree.discard_draft(self.name)
+
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+class Before:
+    """What had a key before it is replaced or deleted: kept until that is known to be durable, and put back if it is not."""
+
+    __slots__ = ("key", "missing", "name", "tree")
+
+    def __init__(self, tree: Drafts, key: str) -> None:
+        self.tree = tree
+        self.key = key
+        self.name = ""
+        self.missing = True
+
+    def keep(self) -> None:
+        """Call with the lock held. On file systems without hard links nothing is kept."""
+        name = draft_name()
+        try:
+            self.missing = False
+            self.tree.keep(self.key, name)
+            self.name = name
+        except FileNotFoundError:
+            self.missing = True
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+
+    def put_back(self, *, replace: bool) -> bool:
+        """Answer whether there was something to be put back. With *replace*, call with the lock held."""
+        if self.name:
+            self.tree.place(self.name, self.key, replace=replace)
+            self.name = ""
+            return True
+        return False
+
+    def forget(self) -> None:
+        """Let go of what was kept."""
         if self.name:
             with contextlib.suppress(OSError):
                 self.tree.discard_draft(self.name)

@@ -47,10 +47,15 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
+_FALLOC_FL_KEEP_SIZE = 1
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
 _syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
 _syscall.restype = ctypes.c_long
+_fallocate = getattr(_libc, "fallocate64", None)
+if _fallocate is not None:
+    _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 # The kernel only reads them, so threads share them.
 _hows = {
     (flags, mode): _OpenHow(flags, mode, _RESOLVE)
@@ -192,6 +197,17 @@ class Tree:
             else:
                 return
 
+    def keep(self, name: str, draft: str) -> None:
+        """Give the file a second name among the temporary files, from where `place` can put it back."""
+        if self._drafts < 0:
+            self._drafts = self._make_folder(DRAFTS)
+        folder, _, leaf = name.rpartition("/")
+        parent = self._open_folder(folder)
+        try:
+            os.link(leaf, draft, src_dir_fd=parent, dst_dir_fd=self._drafts, follow_symlinks=False)
+        finally:
+            os.close(parent)
+
     def is_object(self, name: str) -> bool:
         """Whether a regular file has that name. For messages and shortcuts only: it may change at once."""
         folder, _, leaf = name.rpartition("/")
@@ -286,6 +302,19 @@ class Tree:
             os.fsync(fd)
         else:  # macOS: fsync(2) leaves the data in the drive's cache
             fcntl.fcntl(fd, _FULLFSYNC)
+
+    @staticmethod
+    def reserve(fd: int, size: int) -> None:
+        """Have the disk set *size* bytes aside for a file, where it can; writing them is then about twice as fast on ext4.
+
+        Not `os.posix_fallocate`, which writes the whole file where the file system cannot, and changes its size.
+        """
+        if (
+            _fallocate is not None
+            and _fallocate(fd, _FALLOC_FL_KEEP_SIZE, 0, size)
+            and ctypes.get_errno() == errno.ENOSPC
+        ):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     @staticmethod
     def start_writing_back(fd: int) -> None:

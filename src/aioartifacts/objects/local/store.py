@@ -36,7 +36,7 @@ from aioartifacts.errors import (
 from aioartifacts.keys import INTERNAL, PARTS_PREFIX, RECORD, path_of_part
 from aioartifacts.objects.base import BlockingObjectStore, Body, ObjectData, PutRequest
 from aioartifacts.objects.local.content import buffer, generation, read, read_into
-from aioartifacts.objects.local.draft import Draft, draft_name
+from aioartifacts.objects.local.draft import Before, Draft, draft_name
 from aioartifacts.objects.local.oserrors import translate
 from aioartifacts.types import JSON, MIB, Buffer, Durability, Generation, ObjectInfo
 
@@ -117,9 +117,9 @@ class LocalObjectStore(BlockingObjectStore):
 
     def put(self, key: str, body: Body, *, if_generation: Generation | None = None) -> ObjectInfo:
         with Tree(self.root) as tree:
-            info = self._put(tree, key, body, if_generation)
+            info, before = self._put(tree, key, body, if_generation)
             if self._durable:
-                for error in self._sync_names(tree, {0: (info, if_generation)}).values():
+                for error in self._sync_names(tree, {0: (info, before)}).values():
                     raise error
         return info
 
@@ -128,20 +128,22 @@ class LocalObjectStore(BlockingObjectStore):
         answers: dict[int, ObjectInfo | BaseException] = {}
         with Tree(self.root) as tree:
             if self._durable:
-                placed: dict[int, tuple[ObjectInfo, Generation | None]] = {}
+                placed: dict[int, tuple[ObjectInfo, Before]] = {}
                 numbered = list(enumerate(puts))
-                for first in range(0, len(puts), BATCH):
-                    self._put_batch(tree, dict(numbered[first : first + BATCH]), answers, placed)
-                answers |= self._sync_names(tree, placed)
+                try:
+                    for first in range(0, len(puts), BATCH):
+                        self._put_batch(tree, dict(numbered[first : first + BATCH]), answers, placed)
+                finally:
+                    answers |= self._sync_names(tree, placed)
             else:
                 for i, put in enumerate(puts):
                     try:
-                        answers[i] = self._put(tree, put.key, put.body, put.if_generation)
+                        answers[i], _ = self._put(tree, put.key, put.body, put.if_generation)
                     except Exception as error:
                         answers[i] = error
         return [answers[i] for i in range(len(puts))]
 
-    def _put(self, tree: Tree, key: str, body: Body, if_generation: Generation | None) -> ObjectInfo:
+    def _put(self, tree: Tree, key: str, body: Body, if_generation: Generation | None) -> tuple[ObjectInfo, Before]:
         self._check_key(key, "put")
         draft = Draft(tree, key)
         try:
@@ -149,17 +151,17 @@ class LocalObjectStore(BlockingObjectStore):
             if self._durable:
                 draft.sync()
             info = draft.close()
-            self._commit(tree, draft, if_generation)
+            before = self._commit(tree, draft, if_generation)
         finally:
             draft.discard()
-        return info
+        return info, before
 
     def _put_batch(
         self,
         tree: Tree,
         puts: Mapping[int, PutRequest],
         answers: dict[int, ObjectInfo | BaseException],
-        placed: dict[int, tuple[ObjectInfo, Generation | None]],
+        placed: dict[int, tuple[ObjectInfo, Before]],
     ) -> None:
         drafts: dict[int, Draft] = {}
         try:
@@ -182,16 +184,16 @@ class LocalObjectStore(BlockingObjectStore):
             for i, draft in drafts.items():
                 if isinstance(info := answers[i], ObjectInfo):
                     try:
-                        self._commit(tree, draft, puts[i].if_generation)
-                        placed[i] = info, puts[i].if_generation
+                        placed[i] = info, self._commit(tree, draft, puts[i].if_generation)
                     except ArtifactError as error:
                         answers[i] = error
         finally:
             for draft in drafts.values():
                 draft.discard()
 
-    def _commit(self, tree: Tree, draft: Draft, if_generation: Generation | None) -> None:
+    def _commit(self, tree: Tree, draft: Draft, if_generation: Generation | None) -> Before:
         key = draft.key
+        before = Before(tree, key)
         try:
             if if_generation == 0:
                 tree.place(draft.name, key, replace=False)
@@ -199,7 +201,13 @@ class LocalObjectStore(BlockingObjectStore):
                 with tree.lock(key):
                     if if_generation is not None:
                         self._check_generation(tree, key, if_generation, "put")
-                    tree.place(draft.name, key, replace=True)
+                    if self._durable:
+                        before.keep()
+                    try:
+                        tree.place(draft.name, key, replace=True)
+                    except BaseException:
+                        before.forget()
+                        raise
             draft.name = ""
         except ArtifactError:
             raise
@@ -214,6 +222,7 @@ class LocalObjectStore(BlockingObjectStore):
             raise ArtifactExistsError(f"{key!r} exists already", path=key, operation="put") from error
         except OSError as error:
             raise translate(error, self.root, key, "put") from error
+        return before
 
     def _check_generation(self, tree: Tree, key: str, expected: Generation, operation: str) -> None:
         """Call with the lock held."""
@@ -233,30 +242,38 @@ class LocalObjectStore(BlockingObjectStore):
                 operation=operation,
             )
 
-    def _sync_names(
-        self, tree: Tree, placed: Mapping[int, tuple[ObjectInfo, Generation | None]]
-    ) -> dict[int, BaseException]:
+    def _sync_names(self, tree: Tree, placed: Mapping[int, tuple[ObjectInfo, Before]]) -> dict[int, BaseException]:
         """Make the names just given durable, each folder once, and answer for which of them that failed."""
         failed: dict[int, BaseException] = {}
         folders = {info.key.rpartition("/")[0] for info, _ in placed.values()} | tree.made
-        for folder in sorted(folders, key=lambda f: (os.path.isabs(f), -len(f), f)):
-            try:
-                tree.sync(folder)
-            except OSError as error:
-                for i, (info, if_generation) in placed.items():
-                    if i not in failed and (not folder or os.path.isabs(folder) or info.key.startswith(f"{folder}/")):
-                        failed[i] = self._not_durable(tree, info, if_generation, error)
-        tree.made.clear()
+        try:
+            for folder in sorted(folders, key=lambda f: (os.path.isabs(f), -len(f), f)):
+                try:
+                    tree.sync(folder)
+                except OSError as error:
+                    for i, (info, before) in placed.items():
+                        if i not in failed and (
+                            not folder or os.path.isabs(folder) or info.key.startswith(f"{folder}/")
+                        ):
+                            failed[i] = self._not_durable(tree, info, before, error)
+        finally:
+            for _, before in placed.values():
+                before.forget()
+            tree.made.clear()
         return failed
 
-    def _not_durable(
-        self, tree: Tree, info: ObjectInfo, if_generation: Generation | None, cause: OSError
-    ) -> BaseException:
+    def _not_durable(self, tree: Tree, info: ObjectInfo, before: Before, cause: OSError) -> BaseException:
+        """Undo a put. What a power cut then leaves is still one or the other: nobody fsyncs twice and believes it."""
         left = "the new content is in place, but might not survive a power cut"
-        if if_generation == 0:
-            with contextlib.suppress(OSError, ArtifactError):
+        with contextlib.suppress(OSError, ArtifactError):
+            if before.missing:
                 self._delete(tree, info.key, info.generation)
                 left = "nothing was stored"
+            else:
+                with tree.lock(info.key):
+                    self._check_generation(tree, info.key, info.generation or 0, "put")
+                    if before.put_back(replace=True):
+                        left = "what was there before is there again"
         error = translate(cause, self.root, info.key, "put", outcome=left)
         error.__cause__ = cause
         return error
@@ -297,24 +314,44 @@ class LocalObjectStore(BlockingObjectStore):
     def delete(self, key: str, *, if_generation: Generation | None = None) -> None:
         """See `BlockingObjectStore.delete`. What is no regular file counts as missing, and stays."""
         self._check_key(key, "delete")
+        # A part that a power cut brings back is an orphan, which the sweep removes; a record would be an artifact.
+        durable = self._durable and path_of_part(key) is None
         try:
             with Tree(self.root) as tree:
-                left = self._delete(tree, key, if_generation)
-                # A part that a power cut brings back is an orphan, which the sweep removes; a record would be an artifact.
-                if self._durable and left is not None and path_of_part(key) is None:
-                    tree.sync(left)
+                before = Before(tree, key)
+                try:
+                    left = self._delete(tree, key, if_generation, before if durable else None)
+                    if durable and left is not None:
+                        self._sync_delete(tree, before, left)
+                finally:
+                    before.forget()
         except ArtifactError:
             raise
         except OSError as error:
             raise translate(error, self.root, key, "delete") from error
 
-    def _delete(self, tree: Tree, key: str, if_generation: Generation | None) -> str | None:
+    def _sync_delete(self, tree: Tree, before: Before, folder: str) -> None:
+        try:
+            tree.sync(folder)
+        except OSError as error:
+            left = "it is gone, but a power cut might bring it back"
+            with contextlib.suppress(OSError):
+                if before.put_back(replace=False):
+                    left = "it is there again"
+            raise translate(error, self.root, before.key, "delete", outcome=left) from error
+
+    def _delete(
+        self, tree: Tree, key: str, if_generation: Generation | None, before: Before | None = None
+    ) -> str | None:
         try:
             if not tree.is_object(key):
                 return None
             with tree.lock(key):
                 if if_generation is not None:
                     self._check_generation(tree, key, if_generation, "delete")
+                if before is not None:
+                    with contextlib.suppress(OSError):  # deleting must go on working on a full disk
+                        before.keep()
                 return tree.unlink(key)
         except OSError as error:
             if error.errno not in _MISSING or isinstance(error, ArtifactError):

@@ -73,6 +73,10 @@ class Tree:
                 if attempt == ATTEMPTS - 1:
                     raise
 
+    def keep(self, name: str, draft: str) -> None:
+        self._make_folder(DRAFTS)
+        os.link(self._path(name), self._path(f"{DRAFTS}/{draft}"))
+
     def is_object(self, name: str) -> bool:
         return stat.S_ISREG(os.lstat(self._path(name)).st_mode)
 
@@ -130,6 +134,10 @@ class Tree:
     @staticmethod
     def sync_file(fd: int) -> None:
         os.fsync(fd)
+
+    @staticmethod
+    def reserve(fd: int, size: int) -> None:
+        """Nothing to gain."""
 
     @staticmethod
     def start_writing_back(fd: int) -> None:
