@@ -187,7 +187,7 @@ def storage_reader(
 
 def dtype_of(name: object) -> torch.dtype:
     dtype = getattr(torch, name, None) if isinstance(name, str) else None
-    if not isinstance(dtype, torch.dtype):
+    if not isinstance(dtype, torch.dtype) or str(dtype).startswith(("torch.qint", "torch.quint")):
         raise ValueError(f"{name!r:.80} is not a dtype of torch {torch.__version__}")
     return dtype
 
