@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -168,9 +169,10 @@ def perform(
 ) -> Any:
     """Carry out one operation, or several one after another."""
     match operation:
-        case Get(key):
+        case Get(key, versioned):
             job.check()
-            return objects.get(key)
+            # A range, even if of everything, has no generation to be computed.
+            return objects.get(key) if versioned else objects.get(key, length=sys.maxsize)
         case Commit(key, data, if_generation):
             job.check()
             objects.put(key, Buffers(data), if_generation=if_generation)

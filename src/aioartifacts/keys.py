@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date
+from functools import lru_cache
 
 from aioartifacts.errors import InvalidPathError
 
@@ -28,6 +29,13 @@ _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", "conin$", "conout$"]
     + [f"{device}{n}" for device in ("com", "lpt") for n in "0123456789¹²³"]
 )
+_SURE = re.compile(
+    # Segments of letters, digits, - and _, perhaps with dots between; no device, no record.
+    r"(?:(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])[./]|(?:con|prn|aux|nul|com[0-9]|lpt[0-9])\Z|metadata\.json(?:/|\Z))"
+    r"[A-Z0-9_-]+(?:\.[A-Z0-9_-]+)*(?:/(?!\Z)|\Z))+",
+    re.ASCII | re.IGNORECASE,
+)
+"""Most paths there are: legal, and not worth a second look."""
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_-]*)*", re.ASCII)
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_])?"
 _PART_NAME = re.compile(_NAME, re.ASCII)
@@ -73,6 +81,8 @@ def check_segment(segment: str, what: str) -> str:
 def _illegal(path: str) -> str | None:
     if type(path) is not str:
         return "paths are plain str, nothing else"
+    if len(path) <= MAX_SEGMENT and _SURE.fullmatch(path):
+        return None
     if not path:
         return "it is empty"
     if len(path) > MAX_PATH:
@@ -145,11 +155,16 @@ def part_files(write_id: str, names: tuple[str, ...]) -> tuple[str, ...]:
 
     Names are kept when all of them are plain, and distinct on a disk that folds case; otherwise their positions stand for them.
     """
-    plain = all(_PART_NAME.fullmatch(name) and _illegal_segment(name) is None for name in names)
-    kept = names if plain and len({name.casefold() for name in names}) == len(names) else None
+    kept = names if _are_plain(names) else None
     if len(names) == 1:
         return (f"{PART_PREFIX}{write_id}.{kept[0] if kept else 'p0'}",)
     return tuple(f"{PARTS_PREFIX}{write_id}/{kept[i] if kept else f'p{i}'}" for i in range(len(names)))
+
+
+@lru_cache(1024)
+def _are_plain(names: tuple[str, ...]) -> bool:
+    plain = all(_PART_NAME.fullmatch(name) and _illegal_segment(name) is None for name in names)
+    return plain and len({name.casefold() for name in names}) == len(names)
 
 
 def is_part_file(file: str) -> bool:

@@ -297,7 +297,7 @@ def _commit(path: str, record: Record, data: bytes, config: Config, overwrite: b
                 yield Wait(min(config.retry.delay(attempt - 1), 1.0))
             attempt += 1
         try:
-            found: ObjectData = yield Get(key)
+            found: ObjectData = yield Get(key, versioned=True)
         except ArtifactNotFoundError:
             if uncertain is not None:
                 raise uncertain from None
@@ -370,7 +370,7 @@ def delete(path: str, config: Config) -> Steps[bool]:
     started, attempt = config.clock(), 0
     while True:
         try:
-            got: ObjectData = yield Get(key)
+            got: ObjectData = yield Get(key, versioned=True)
         except ArtifactNotFoundError:
             return (yield from _delete_bare(path))
         parts: tuple[str, ...] = ()

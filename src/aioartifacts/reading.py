@@ -8,11 +8,12 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
+
+import msgspec
 
 from aioartifacts import legacy
 from aioartifacts.errors import (
@@ -37,8 +38,7 @@ _REREADS = 16
 """How often a load follows an artifact that is overwritten under its hands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """What a record, or what stands for one in a tree that FlowyML wrote, says of an artifact."""
 
     path: str
@@ -311,7 +311,7 @@ def orphans(path: str, infos: Sequence[ObjectInfo]) -> Steps[list[ObjectInfo]]:
 
 def environment(materializer: Materializer) -> dict[str, str]:
     """Versions of the interpreter and of the packages that a format depends on."""
-    versions = {"python": platform.python_version(), "aioartifacts": _own_version()}
+    versions = dict(_always())
     for package in materializer.packages:
         found = getattr(sys.modules.get(package), "__version__", None)
         if found is not None:
@@ -320,8 +320,11 @@ def environment(materializer: Materializer) -> dict[str, str]:
 
 
 @cache
-def _own_version() -> str:
+def _always() -> tuple[tuple[str, str], ...]:
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and not before the first save
+
     try:
-        return version("aioartifacts")
+        own = version("aioartifacts")
     except PackageNotFoundError:
-        return "unknown"
+        own = "unknown"
+    return ("python", platform.python_version()), ("aioartifacts", own)

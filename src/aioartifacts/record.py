@@ -27,6 +27,8 @@ SCHEMA = 1
 
 _CHECKSUM = re.compile(rb',"checksum":"([0-9a-f]{8})"\}\Z')
 _SIGNATURE = re.compile(rb',"signature":"([0-9a-f]{64})"\Z')
+_WRITE_ID = re.compile("[0-9a-f]{32}")
+_CRC32C = re.compile("[0-9a-f]{8}")
 _CHECKSUM_SIZE = len(',"checksum":"00000000"}')
 _SIGNATURE_SIZE = len(',"signature":""') + 64
 
@@ -184,14 +186,14 @@ def _inconsistency(record: Record, path: str) -> str | None:
         return f"there is no schema version {record.aioartifacts}"
     if record.path != path:
         return f"it was written for {record.path!r}; a record cannot be moved to another path by copying it"
-    if not re.fullmatch("[0-9a-f]{32}", record.write_id):
+    if not _WRITE_ID.fullmatch(record.write_id):
         return "its write_id is not 32 hexadecimal digits"
-    if len({part.name for part in record.parts}) != len(record.parts):
+    if len(record.parts) > 1 and len({part.name for part in record.parts}) != len(record.parts):
         return "two of its parts have the same name"
-    if record.size != sum(part.size for part in record.parts):
+    if record.size != sum([part.size for part in record.parts]):
         return "its size is not that of its parts"
     for part in record.parts:
-        if part.size < 0 or not re.fullmatch("[0-9a-f]{8}", part.crc32c):
+        if part.size < 0 or not _CRC32C.fullmatch(part.crc32c):
             return f"size or digest of its part {part.name!r} makes no sense"
         if (part.file is None) == (part.data is None):
             return f"its part {part.name!r} must have either a file or data"

@@ -53,14 +53,17 @@ class Buffers(Body):
     __slots__ = ("buffers", "size")
 
     def __init__(self, *buffers: Buffer) -> None:
-        self.buffers = tuple(
-            view if (view := memoryview(b)).format == "B" and view.ndim == 1 else view.cast("B") for b in buffers
-        )
-        self.size: int = sum(b.nbytes for b in self.buffers)
+        self.buffers = tuple([_bytes_of(buffer) for buffer in buffers])
+        self.size: int = sum([buffer.nbytes for buffer in self.buffers])
 
     def write_to(self, sink: Sink) -> None:
         for buffer in self.buffers:
             sink.write(buffer)
+
+
+def _bytes_of(buffer: Buffer) -> memoryview:
+    view = memoryview(buffer)
+    return view if view.format == "B" and view.ndim == 1 else view.cast("B")
 
 
 class FileBody(Body):

@@ -29,11 +29,18 @@ def generation(fd: int, status: os.stat_result, data: Buffer | None = None) -> s
 def read(fd: int, size: int, start: int) -> bytes:
     if size <= 0:
         return b""
-    os.lseek(fd, start, os.SEEK_SET)
-    data = os.read(fd, size)
-    while len(data) < size and (more := os.read(fd, size - len(data))):
+    data = _pread(fd, size, start)
+    while len(data) < size and (more := _pread(fd, size - len(data), start + len(data))):
         data += more
     return data
+
+
+def _pread_by_seeking(fd: int, size: int, start: int) -> bytes:
+    os.lseek(fd, start, os.SEEK_SET)
+    return os.read(fd, size)
+
+
+_pread = getattr(os, "pread", _pread_by_seeking)
 
 
 def read_into(fd: int, view: memoryview, start: int) -> memoryview:

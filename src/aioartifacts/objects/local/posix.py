@@ -38,7 +38,7 @@ _FULLFSYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
 
 # From Linux's uapi headers: openat2.h, fs.h. The number of openat2 is the same on every architecture but alpha.
 _OPENAT2 = 437
-_RESOLVE = 0x04 | 0x08  # RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
+_NO_SYMLINKS, _BENEATH = 0x04, 0x08  # RESOLVE_…
 _RENAME_NOREPLACE = 1
 _SYNC_FILE_RANGE_WRITE = 2
 
@@ -58,14 +58,16 @@ if _fallocate is not None:
     _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 # The kernel only reads them, so threads share them.
 _hows = {
-    (flags, mode): _OpenHow(flags, mode, _RESOLVE)
+    (beneath, flags, mode): _OpenHow(flags, mode, _NO_SYMLINKS | _BENEATH * beneath)
     for flags, mode in ((_PATH, 0), (_FOLDER, 0), (_READ, 0), (_LOCK, FILE_MODE))
+    for beneath in (False, True)
 }
 _how_addresses = {how: ctypes.addressof(struct) for how, struct in _hows.items()}
 
 
 def _open_at_once(root: int, name: str, flags: int, mode: int = 0) -> int:
-    encoded, how = os.fsencode(name), _how_addresses[flags, mode]
+    """*name* is relative to the descriptor *root*; or absolute, and then no symbolic link may be above the root either."""
+    encoded, how = os.fsencode(name), _how_addresses[root >= 0, flags, mode]
     while (fd := int(_syscall(_OPENAT2, root, encoded, how, 24))) < 0:
         if (code := ctypes.get_errno()) != errno.EINTR:
             raise OSError(code, os.strerror(code), name)
@@ -140,7 +142,7 @@ class Tree:
 
     def open(self, name: str) -> int:
         """Open what is there for reading: a file, a folder, a device, but no symbolic link."""
-        return open_beneath(self._open_root(), name, _READ)
+        return self._open(name, _READ)
 
     def create_draft(self, name: str) -> int:
         """Create a temporary file, and root and folders for it if need be; *name* must be new.
@@ -150,8 +152,7 @@ class Tree:
         for attempt in range(ATTEMPTS):
             try:
                 if self._drafts < 0:
-                    self._make_root()
-                    self._drafts = self._make_folder(DRAFTS)
+                    self._drafts = self._open_drafts()
                 return os.open(name, _DRAFT, FILE_MODE, dir_fd=self._drafts)
             except FileNotFoundError:
                 self._forget_root()
@@ -179,7 +180,7 @@ class Tree:
         folder, _, leaf = name.rpartition("/")
         for attempt in range(ATTEMPTS):
             try:
-                parent = self._make_folder(folder)
+                parent = self._make_folder(folder, new=not replace)
                 try:
                     if replace:
                         os.rename(draft, leaf, src_dir_fd=self._drafts, dst_dir_fd=parent)
@@ -225,10 +226,10 @@ class Tree:
         """
         file = f"{LOCKS}/{hashlib.sha256(os.fsencode(name)).hexdigest()[:2]}"
         try:
-            fd = open_beneath(self._open_root(), file, _LOCK, FILE_MODE)
+            fd = self._open(file, _LOCK, FILE_MODE)
         except FileNotFoundError:
             os.close(self._make_folder(LOCKS))
-            fd = open_beneath(self._open_root(), file, _LOCK, FILE_MODE)
+            fd = self._open(file, _LOCK, FILE_MODE)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
@@ -346,16 +347,34 @@ class Tree:
         self.__exit__()
         self._root = self._drafts = -1
 
-    def _open_folder(self, folder: str, flags: int = _PATH) -> int:
-        root = self._open_root()
-        return open_beneath(root, folder, flags) if folder else os.open(".", flags, dir_fd=root)
+    def _open(self, name: str, flags: int, mode: int = 0) -> int:
+        if self._root < 0 and open_beneath is _open_at_once:
+            try:
+                return _open_at_once(-1, f"{self.root}/{name}", flags, mode)
+            except OSError as error:
+                # The root, or what lies above it, may be a link.
+                if error.errno not in (errno.ELOOP, errno.ENAMETOOLONG):
+                    raise
+        return open_beneath(self._open_root(), name, flags, mode)
 
-    def _make_folder(self, folder: str) -> int:
+    def _open_folder(self, folder: str, flags: int = _PATH) -> int:
+        return self._open(folder, flags) if folder else os.open(".", flags, dir_fd=self._open_root())
+
+    def _open_drafts(self) -> int:
         try:
-            return self._open_folder(folder)
+            return self._open(DRAFTS, _PATH)
         except FileNotFoundError:
-            if not folder:
-                raise
+            self._make_root()
+            return self._make_folder(DRAFTS)
+
+    def _make_folder(self, folder: str, *, new: bool = False) -> int:
+        """Open a folder, made if it is missing, which *new* says is likely."""
+        if not new or not folder:
+            try:
+                return self._open_folder(folder)
+            except FileNotFoundError:
+                if not folder:
+                    raise
         above, _, leaf = folder.rpartition("/")
         parent = self._make_folder(above)
         try:

@@ -93,7 +93,7 @@ class LocalObjectStore(BlockingObjectStore):
         return {"base_path": self.root, "durability": self.durability}
 
     def location(self, path: str) -> str:
-        return os.path.join(self.root, *path.split("/")) if path else self.root
+        return f"{self.root}{os.sep}{path.replace('/', os.sep)}" if path else self.root
 
     def relative(self, location: str) -> str | None:
         path = location
