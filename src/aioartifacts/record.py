@@ -31,6 +31,8 @@ _WRITE_ID = re.compile("[0-9a-f]{32}")
 _CRC32C = re.compile("[0-9a-f]{8}")
 _CHECKSUM_SIZE = len(',"checksum":"00000000"}')
 _SIGNATURE_SIZE = len(',"signature":""') + 64
+_PART_MAX = 2**53
+"""Bytes; no store holds more in one object."""
 
 
 class PartRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -193,7 +195,7 @@ def _inconsistency(record: Record, path: str) -> str | None:
     if record.size != sum([part.size for part in record.parts]):
         return "its size is not that of its parts"
     for part in record.parts:
-        if part.size < 0 or not _CRC32C.fullmatch(part.crc32c):
+        if not 0 <= part.size <= _PART_MAX or not _CRC32C.fullmatch(part.crc32c):
             return f"size or digest of its part {part.name!r} makes no sense"
         if (part.file is None) == (part.data is None):
             return f"its part {part.name!r} must have either a file or data"

@@ -39,7 +39,7 @@ REFUSED_TYPES = [None, 7, 1.5, b"a", bytearray(b"a"), Str("a"), ["a"], ("a", "b"
 TAKEN = [
     "a", "A", "a/b/c", "a b", "a.b", ".a", "..a", "...a", "a..b", "~", "~root", "$HOME", "${HOME}", "%2e%2e", "%2e%2e/x", "a%2Fb", "%00",
     "*", "?", "[a]", "a?b#c", "a&b=c", "-rf", "--help", "a;b", "a|b", "`a`", "'a'", '"a"', "<a>", "ab:c", "a,b", "{}", "!a", "@",
-    "#", "a+b", "ä", unicodedata.normalize("NFD", "ä"), "ﬁ", "日本語/データ", "🜁", "ß", "SS", "İ", "ı", "a\u00a0b", "a\u0301",
+    "#", "a+b", "ä", unicodedata.normalize("NFD", "ä"), "ﬁ", "日本語/データ", "🜁", "ß", "SS", "İ", "\u0131", "a\u00a0b", "a\u0301",
     "console", "con_", "aconb", "com", "com10", "null", "metadata", "metadata.json.bak", "xmetadata.json", "part-0", ".partial", ".par",
     "x" * 255, "é" * 127, "/".join(["abc"] * 175), "data.pkl", "index.html", "tmp", "a.meta.json", "1", "0/0", "None",
 ]  # fmt: skip
