@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from aioartifacts.errors import (
     StoreError,
 )
 from aioartifacts.objects.base import Buffers, Producer, PutRequest
-from aioartifacts.objects.local import LocalObjectStore
+from aioartifacts.objects.local import LocalObjectStore, posix
 from aioartifacts.objects.local import store as local
 
 
@@ -41,7 +42,7 @@ def calls(monkeypatch):
         monkeypatch.setattr(os, verb, call)
 
     recorded("fsync", name)
-    recorded("link", lambda _, leaf, **__: leaf)
+    recorded("link", lambda name, leaf, **__: f"{name}, kept" if re.fullmatch("[0-9a-f]{24}", leaf) else leaf)
     recorded("rename", lambda _, leaf, **__: leaf)
     return made
 
@@ -66,7 +67,7 @@ def test_later_put_syncs_file_and_its_folder_only(durable, calls):
     put(durable, "a/e/f", if_generation=0)
     assert calls == [
         ("fsync", "tmp"), ("link", "d"), ("fsync", "/a/b"),
-        ("fsync", "tmp"), ("rename", "d"), ("fsync", "/a/b"),
+        ("fsync", "tmp"), ("link", "d, kept"), ("rename", "d"), ("fsync", "/a/b"),
         ("fsync", "tmp"), ("link", "f"), ("fsync", "/a/e"), ("fsync", "/a"),
     ]  # fmt: skip
 
@@ -79,7 +80,7 @@ def test_delete_of_a_record_syncs_the_folder_that_is_left(durable, calls):
     durable.delete(f"a/.part-{'0' * 32}.data")
     assert calls == []
     durable.delete("a/b/metadata.json")
-    assert calls == [("fsync", "/a")]
+    assert calls == [("link", "metadata.json, kept"), ("fsync", "/a")]
 
 
 def test_process_durability_syncs_nothing(store, calls):
@@ -187,11 +188,55 @@ def test_create_whose_name_cannot_be_made_durable_is_undone(durable, monkeypatch
     assert files(durable.root) == {"a/x"}
 
 
-def test_replace_whose_name_cannot_be_made_durable_says_so(durable, monkeypatch):
+@pytest.mark.parametrize("many", [False, True])
+def test_replace_whose_name_cannot_be_made_durable_is_undone(durable, monkeypatch, many):
     put(durable, "a/x", b"old")
     failing_sync(monkeypatch, "folder")
-    assert "might not survive a power cut" in str(outcome(durable, "a/x", False))
-    assert durable.get("a/x").data == b"data"
+    assert "what was there before is there again" in str(outcome(durable, "a/x", many))
+    assert durable.get("a/x").data == b"old"
+    assert files(durable.root) == {"a/x"}
+
+
+def test_delete_that_cannot_be_made_durable_is_undone(durable, monkeypatch):
+    put(durable, "a/b/x", b"old")
+    failing_sync(monkeypatch, "folder")
+    with pytest.raises(StoreError, match="it is there again"):
+        durable.delete("a/b/x")
+    assert durable.get("a/b/x").data == b"old"
+    assert files(durable.root) == {"a/b/x"}
+
+
+def test_undoing_a_replace_spares_what_a_rival_has_put_since(durable, monkeypatch):
+    put(durable, "a/x", b"old")
+    sync = posix.Tree.sync
+
+    def rival_then_fail(tree, folder):
+        monkeypatch.setattr(posix.Tree, "sync", sync)
+        put(durable, "a/x", b"rival")
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(posix.Tree, "sync", rival_then_fail)
+    assert "in place" in str(outcome(durable, "a/x", False))
+    assert durable.get("a/x").data == b"rival"
+    assert files(durable.root) == {"a/x"}
+
+
+@pytest.mark.parametrize("verb", ["replace", "delete"])
+def test_without_hard_links_a_failed_sync_says_what_is_there(durable, monkeypatch, verb):
+    put(durable, "a/x", b"old")
+    failing_sync(monkeypatch, "folder")
+
+    def refuse(*_, **__):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "link", refuse)
+    if verb == "replace":
+        assert "might not survive a power cut" in str(outcome(durable, "a/x", False))
+        assert durable.get("a/x").data == b"data"
+    else:
+        with pytest.raises(StoreError, match="might bring it back"):
+            durable.delete("a/x")
+        assert files(durable.root) == set()
 
 
 def outcome(store, key, many, **options):

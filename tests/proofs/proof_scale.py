@@ -1,0 +1,40 @@
+"""How much is proved: a sample, or everything with ``AIOARTIFACTS_PROOFS=full`` (``make proofs``); and the figures that come of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+FULL = os.environ.get("AIOARTIFACTS_PROOFS") == "full"
+
+figures: dict[str, dict[str, object]] = {}
+"""By proof: what was counted. Printed at the end of the run."""
+
+
+def scaled(sample: T, full: T) -> T:
+    return full if FULL else sample
+
+
+def sample(points: Sequence[T], every: int, offset: int = 0) -> Sequence[T]:
+    """All points in a full run, else each *every*-th; the first and the last always."""
+    if FULL or len(points) <= 2:
+        return points
+    kept = set(range(offset % every, len(points), every)) | {0, len(points) - 1}
+    return [points[i] for i in sorted(kept)]
+
+
+def count(proof: str, **counts: int) -> None:
+    """Add to what a proof has counted."""
+    found = figures.setdefault(proof, {})
+    for name, n in counts.items():
+        before = found.get(name, 0)
+        assert isinstance(before, int)
+        found[name] = before + n
+
+
+def state(proof: str, **values: object) -> None:
+    """Set a figure that is not a sum."""
+    figures.setdefault(proof, {}).update(values)
