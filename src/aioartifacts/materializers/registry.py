@@ -106,6 +106,17 @@ DEFAULT: tuple[Entry, ...] = (
     Entry("torch-module", f"{_HERE}.torch:ModuleMaterializer", packages=("torch",), extra="torch"),
     Entry("torch-state-dict", f"{_HERE}.torch:StateDictMaterializer", extra="torch"),
     Entry("safetensors", f"{_HERE}.torch:SafetensorsMaterializer", extra="torch"),
+    Entry("xgboost", f"{_HERE}.xgboost:BoosterMaterializer", packages=("xgboost",), extra="xgboost"),
+    Entry("xgboost-estimator", f"{_HERE}.xgboost:WrapperMaterializer", packages=("xgboost",), extra="xgboost"),
+    Entry("lightgbm", f"{_HERE}.lightgbm:BoosterMaterializer", packages=("lightgbm",), extra="lightgbm"),
+    Entry("lightgbm-estimator", f"{_HERE}.lightgbm:WrapperMaterializer", packages=("lightgbm",), extra="lightgbm"),
+    Entry("catboost", f"{_HERE}.catboost:CatBoostMaterializer", packages=("catboost",), extra="catboost"),
+    Entry("cbm", f"{_HERE}.catboost:CbmMaterializer", extra="catboost"),
+    Entry("keras", f"{_HERE}.keras:KerasMaterializer", packages=("keras",), extra="keras"),
+    Entry("jax", f"{_HERE}.jax:JaxMaterializer", packages=("jax", "jaxlib"), extra="jax"),
+    Entry("transformers", f"{_HERE}.huggingface:ModelMaterializer", packages=("transformers",), extra="huggingface"),
+    Entry("transformers-tokenizer", f"{_HERE}.huggingface:TokenizerMaterializer", packages=("transformers",), extra="huggingface"),
+    Entry("datasets", f"{_HERE}.huggingface:DatasetMaterializer", packages=("datasets",), extra="huggingface"),
     Entry("sklearn", f"{_HERE}.sklearn:SklearnMaterializer", packages=("sklearn",), extra="sklearn"),
     Entry("skops", f"{_HERE}.sklearn:SkopsMaterializer", extra="sklearn"),
     Entry("arrow", f"{_HERE}.arrow:ArrowMaterializer", packages=("pyarrow",), extra="arrow"),
@@ -360,7 +371,7 @@ def _make(entry: Entry) -> Materializer:
 def missing(format: str, error: ImportError, extra: str | None) -> MissingDependencyError:
     """The error for a format whose package cannot be imported, with the line that installs it."""
     what = f"aioartifacts[{extra}]" if extra else (error.name or "aioartifacts").partition(".")[0]
-    return MissingDependencyError(f"format {format!r} cannot be used: {error}; pip install {what!r}")
+    return MissingDependencyError(f"format {format!r} cannot be used: {error}; pip install {what!r}", install=what)
 
 
 def _instance(given: Materializer | type[Materializer]) -> Materializer:

@@ -1,0 +1,161 @@
+"""Keras 3: models as ``.keras`` files, read in safe mode, so that nothing in them is unpickled."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from zipfile import ZIP_STORED, ZipFile
+
+from aioartifacts.materializers.base import Declined, Dump, Materializer, Parts
+from aioartifacts.materializers.scratch import ScratchFolder
+from aioartifacts.types import JSON
+
+PART = "model.keras"
+_FILES = {"metadata.json", "config.json", "model.weights.h5"}
+_CODE = ("Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer")
+"""Classes that run what their configuration says, or read files that it names."""
+
+
+class KerasMaterializer(Materializer):
+    """``keras.Model``: architecture, weights, and compiled state with the optimizer's.
+
+    Classes and functions of one's own must be registered with Keras (``@keras.saving.register_keras_serializable``). A model
+    whose file would hold code (lambdas), or that does not come back with the same weights, is declined.
+    """
+
+    name: ClassVar[str] = "keras"
+    format: ClassVar[str] = "keras"
+    safe: ClassVar[bool] = True
+    packages: ClassVar[tuple[str, ...]] = ("keras", "h5py")
+    extra: ClassVar[str | None] = "keras"
+
+    def accepts(self, obj: object) -> bool:
+        keras = sys.modules.get("keras")
+        return keras is not None and isinstance(obj, keras.Model)
+
+    def dump(self, obj: object) -> Dump:
+        import keras  # type: ignore[import-untyped]
+
+        model: Any = obj
+        folder = ScratchFolder()
+        path = f"{folder.path}/{PART}"
+        model.save(path)
+        try:
+            back = keras.saving.load_model(path, safe_mode=True)
+            _check(path)
+        except Exception as error:  # of any kind: Keras reads its file by calling what it names
+            raise Declined(f"Keras does not read it back in safe mode: {str(error)[:300]}") from error
+        difference = _difference(model, back)
+        if difference:
+            raise Declined(f"Keras reads it back with another {difference}")
+        return Dump(folder.parts())
+
+    def load(self, parts: Parts) -> object:
+        import keras
+
+        path = parts.path(PART)
+        if not parts.trusted:
+            _check(path)
+        return keras.saving.load_model(path, safe_mode=True)
+
+    def summary(self, obj: object) -> Mapping[str, JSON]:
+        model: Any = obj
+        found: dict[str, JSON] = {
+            "class": f"{type(model).__module__}.{type(model).__qualname__}",
+            "layers": [f"{layer.name}: {type(layer).__qualname__}"[:80] for layer in model.layers[:50]],
+        }
+        if model.built:
+            found["parameters"] = model.count_params()
+        optimizer = getattr(model, "optimizer", None)
+        if optimizer is not None:
+            found["optimizer"] = type(optimizer).__qualname__
+        return found
+
+
+def _difference(model: Any, back: Any) -> str | None:
+    """What tells the two apart."""
+    import keras
+
+    if type(back) is not type(model):
+        return "class"
+    if _plain(keras.saving.serialize_keras_object(model)) != _plain(keras.saving.serialize_keras_object(back)):
+        return "configuration"
+    for name in ("variables", "optimizer"):
+        pairs = [
+            [] if found is None else found if isinstance(found, list) else found.variables
+            for found in (getattr(model, name, None), getattr(back, name, None))
+        ]
+        if len(pairs[0]) != len(pairs[1]):
+            return name
+        for one, other in zip(*pairs, strict=True):
+            left, right = keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other)
+            if one.dtype != other.dtype or left.shape != right.shape or left.tobytes() != right.tobytes():
+                return name
+    return None
+
+
+def _plain(config: Any) -> Any:
+    """A configuration without what differs from process to process."""
+    if isinstance(config, dict):
+        return {key: _plain(value) for key, value in config.items() if key != "shared_object_id"}
+    return [_plain(value) for value in config] if isinstance(config, (list, tuple)) else config
+
+
+def _check(path: str) -> None:
+    """Refuse what Keras's safe mode may let pass.
+
+    Raises:
+        ValueError: the file names classes from elsewhere, or is larger inside than outside, or refers to other files.
+    """
+    with ZipFile(path) as file:
+        items = file.infolist()
+        if any(item.filename not in _FILES or item.compress_type != ZIP_STORED for item in items) or len(items) > len(
+            _FILES
+        ):
+            raise ValueError("the .keras file holds other files than Keras writes for a model, or compressed ones")
+        _check_config(json.loads(file.read("config.json")), 0)
+        with file.open("model.weights.h5") as weights:
+            _check_weights(weights)
+
+
+def _check_config(node: Any, depth: int) -> None:
+    import keras
+
+    if depth > 100:
+        raise ValueError("the configuration is nested too deeply")
+    if isinstance(node, dict):
+        if node.get("class_name") in _CODE:
+            raise ValueError(f"the configuration asks for {node['class_name']}, which can run code or read other files")
+        module = node.get("module", "keras")
+        if module not in (None, "builtins") and str(module).partition(".")[0] != "keras":
+            name = node.get("registered_name")
+            if not isinstance(name, str) or keras.saving.get_registered_object(name) is None:
+                raise ValueError(f"the configuration asks for {module!r:.80}, which is not registered with Keras here")
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            _check_config(value, depth + 1)
+
+
+def _check_weights(stream: Any) -> None:
+    import h5py  # type: ignore[import-untyped]
+
+    with h5py.File(stream, "r") as file:
+        groups = [file]
+        while groups:
+            group = groups.pop()
+            for name in group:
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    raise ValueError(f"the weights refer to another file or place, at {name!r:.80}")
+                item = group[name]
+                if isinstance(item, h5py.Group):
+                    groups.append(item)
+                elif (
+                    item.external
+                    or item.is_virtual
+                    or item.chunks is not None
+                    or item.id.get_storage_size() != item.nbytes
+                ):
+                    raise ValueError(f"the weights at {name!r:.80} are not in the file as they are")
