@@ -39,6 +39,7 @@ from aioartifacts.store import (
 )
 from aioartifacts.types import (
     ArtifactInfo,
+    Explanation,
     Limits,
     LoadOptions,
     RetryPolicy,
@@ -62,6 +63,7 @@ __all__ = [
     "DecodeError",
     "Dump",
     "EncodeError",
+    "Explanation",
     "FileBody",
     "GCSArtifactStore",
     "IntegrityError",

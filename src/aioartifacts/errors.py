@@ -16,7 +16,7 @@
     │   ├── EncodeError
     │   ├── DecodeError
     │   ├── UnknownFormatError
-    │   └── MissingDependencyError      also ImportError
+    │   └── MissingDependencyError      .install; also ImportError
     └── StoreError
         ├── TransientStoreError         .retry_after
         └── PermissionDeniedError       also PermissionError
@@ -142,7 +142,17 @@ class UnknownFormatError(MaterializerError):
 
 
 class MissingDependencyError(MaterializerError, ImportError):
-    """A package that the format needs is not installed; the message carries the pip line."""
+    """A package that the format needs is not installed; the message carries the pip line.
+
+    Attributes:
+        install: what to give to ``pip install``.
+    """
+
+    def __init__(
+        self, message: str, *, path: str | None = None, operation: str | None = None, install: str | None = None
+    ) -> None:
+        super().__init__(message, path=path, operation=operation)
+        self.install = install
 
 
 class StoreError(ArtifactError):

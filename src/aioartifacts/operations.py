@@ -154,6 +154,8 @@ class Config:
     """May block, so it is asked in a worker, and only when the answer matters."""
     keys: Keyring = field(default_factory=Keyring)
     inline_max: int = INLINE_MAX
+    previews: bool = True
+    """Whether records hold previews."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Callable[[], float] = time.monotonic
     ready: set[str] = field(default_factory=set)

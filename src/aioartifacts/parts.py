@@ -37,6 +37,11 @@ def with_parts(parts: VerifiedParts, call: Callable[[Parts], T]) -> T:
         parts.close()
 
 
+def memory_stream(data: memoryview) -> BinaryIO:
+    """A seekable, buffered stream over memory, which it lets go of when it is closed."""
+    return io.BufferedReader(_MemoryStream(data), MIB)
+
+
 def allocate(size: int) -> memoryview:
     """Writable memory for *size* bytes. Large pieces come straight from the system, so they are not zeroed by hand first."""
     return memoryview(mmap.mmap(-1, size)) if size >= _MAPPED else memoryview(bytearray(size))

@@ -32,7 +32,7 @@ from aioartifacts.errors import (
     TransientStoreError,
 )
 from aioartifacts.keys import part_files, record_key
-from aioartifacts.materializers.base import Declined, Dump, Materializer, MaterializerLookup
+from aioartifacts.materializers.base import Declined, Dump, Materializer
 from aioartifacts.objects.base import ObjectData
 from aioartifacts.operations import (
     Commit,
@@ -48,6 +48,7 @@ from aioartifacts.operations import (
     Uncertain,
     Wait,
 )
+from aioartifacts.previews import describe
 from aioartifacts.reading import describe_folder, environment
 from aioartifacts.record import (
     ForeignRecord,
@@ -94,7 +95,7 @@ def save(
         yield from _refuse_existing(path)
     kept = check_metadata(metadata, path)
     started = config.clock()
-    encoded: Encoded = yield Compute(lambda: encode(obj, path, config.materializers, format))
+    encoded: Encoded = yield Compute(lambda: encode(obj, path, config, format))
     replaced = None
     while replaced is None:
         replaced = yield from _write(path, encoded, config, kept, overwrite, dict(producer or {}), started)
@@ -186,17 +187,17 @@ def _exists(path: str) -> ArtifactExistsError:
     )
 
 
-def encode(obj: object, path: str, materializers: MaterializerLookup, format: str | None) -> Encoded:
+def encode(obj: object, path: str, config: Config, format: str | None) -> Encoded:
     """Find the first materializer that can hold *obj* exactly, and let it dump.
 
     Raises:
         EncodeError: none can, or one failed.
     """
     declined: list[str] = []
-    for materializer in materializers.candidates(obj, format):
+    for materializer in config.materializers.candidates(obj, format):
         try:
             dump = materializer.dump(obj)
-            summary = materializer.summary(obj)
+            summary = describe(materializer, obj, path, previews=config.previews)
         except Declined as reason:
             declined.append(f"{materializer.format}: {reason}")
             continue

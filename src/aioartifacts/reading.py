@@ -272,6 +272,33 @@ def _inspect(found: Found) -> Steps[int]:
     return found.size
 
 
+def read_part(path: str, part: str | None, config: Config) -> Steps[memoryview]:
+    """Read one part, verified; mapped where the store can. By default the first.
+
+    Raises:
+        ArtifactNotFoundError: there is no such artifact, or it has no such part.
+    """
+    found: tuple[memoryview | None, tuple[str, ...]] = yield from _reread(path, config, lambda found: _read_part(found, part))
+    data, names = found
+    if data is None:
+        there = f"there are {', '.join(map(repr, names))}" if names else "it has none"
+        raise ArtifactNotFoundError(f"{path!r} has no part {part!r}; {there}" if part else f"{path!r} has no parts", path=path)
+    return data
+
+
+def _read_part(found: Found, part: str | None) -> Steps[tuple[memoryview | None, tuple[str, ...]]]:
+    names = tuple(source.name for source in found.sources)
+    wanted = found.sources[:1] if part is None else tuple(s for s in found.sources if s.name == part)
+    if not wanted:
+        return None, names
+    data: memoryview = yield Decode(found.path, wanted, found.meta, LoadOptions(mmap=True), False, _first)
+    return data, names
+
+
+def _first(parts: Parts) -> memoryview:
+    return parts.read(parts.names[0]).toreadonly()
+
+
 def _read_all(parts: Parts) -> None:
     for name in parts.names:
         parts.read(name)

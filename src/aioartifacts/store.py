@@ -7,14 +7,17 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
+from typing import Any, BinaryIO, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
 from aioartifacts import protocol, reading, upkeep
 from aioartifacts.drivers import BlockingEngine, ByteBudget, Engine, Task, first_with_notes
 from aioartifacts.errors import ArtifactError, ArtifactNotFoundError, DecodeError, InvalidConfigError, InvalidPathError
+from aioartifacts.explaining import explain
 from aioartifacts.keys import RECORD, check_path, check_prefix, materialized_path, path_of_record
 from aioartifacts.objects.base import AsyncObjectStore, BlockingObjectStore
 from aioartifacts.operations import Config, Steps
+from aioartifacts.parts import memory_stream
+from aioartifacts.previews import split
 from aioartifacts.trust import SigningKey, keyring
 from aioartifacts.types import (
     GRACE,
@@ -22,6 +25,7 @@ from aioartifacts.types import (
     JSON,
     ArtifactInfo,
     Durability,
+    Explanation,
     Limits,
     LoadOptions,
     OnError,
@@ -53,6 +57,8 @@ class StoreOptions(TypedDict, total=False):
     """When failed requests are tried again, and how long rivals for one path are waited for."""
     inline_max: int
     """Largest payload, in bytes, that is kept inside the record; 16 KiB by default."""
+    previews: bool
+    """Whether saving puts a small preview (first rows, a thumbnail) into the record; it does by default."""
     materializers: Any
     """The registry to use instead of a fresh default one."""
 
@@ -126,6 +132,7 @@ class ArtifactStore:
             default_trust=self._default_trust,
             keys=keys,
             inline_max=_check_inline_max(options.get("inline_max", INLINE_MAX)),
+            previews=bool(options.get("previews", True)),
             retry=_check_retry(options.get("retry", RetryPolicy())),
         )
         self._engine: Engine = self._make_engine(in_caller=False)
@@ -266,6 +273,27 @@ class ArtifactStore:
             RecordError: its record is damaged, or was written by a newer version.
         """
         return await self._run("info", self._info(path))
+
+    async def explain(self, path: str) -> Explanation:
+        """Say whether this interpreter can load an artifact, and if not, why and what to install. Decodes nothing.
+
+        Raises:
+            ArtifactNotFoundError: there is no such artifact.
+            RecordError: its record is damaged, or was written by a newer version.
+        """
+        return await self._run("explain", self._explain(path))
+
+    async def open_part(self, path: str, part: str | None = None) -> BinaryIO:
+        """Open one part of an artifact, by default its first, as a seekable stream of bytes. Decodes nothing, so no trust is needed.
+
+        The whole part has been verified before this returns. Where the store can, the stream reads from a read-only mapping, so that a part
+        may be larger than memory; it stays whole when the artifact is replaced or deleted meanwhile. The caller closes it.
+
+        Raises:
+            ArtifactNotFoundError: there is no such artifact, or it has no such part; the message lists those it has.
+            IntegrityError: the part is missing or damaged.
+        """
+        return await self._run("open_part", self._open_part(path, part))
 
     async def materialize(
         self, obj: object, name: str, run_id: str, step_name: str, project_name: str = "default"
@@ -523,8 +551,15 @@ class ArtifactStore:
     def _look(self, path: str) -> Steps[reading.Found | None]:
         return (yield from reading.look(self._path(path), self._config))
 
+    def _explain(self, path: str) -> Steps[Explanation]:
+        return (yield from explain(self._path(path), self._config))
+
+    def _open_part(self, path: str, part: str | None) -> Steps[BinaryIO]:
+        return memory_stream((yield from reading.read_part(self._path(path), part, self._config)))
+
     def _info(self, path: str) -> Steps[ArtifactInfo]:
         found = yield from reading.find(self._path(path), self._config)
+        summary, preview = split(found.summary)
         return ArtifactInfo(
             path=found.path,
             location=self._objects.location(found.path),
@@ -537,9 +572,10 @@ class ArtifactStore:
             signed=found.signed,
             created=found.created,
             metadata=found.metadata,
-            summary=found.summary,
+            summary=summary,
             producer=found.producer,
             environment=found.environment,
+            preview=preview,
         )
 
     async def _record_paths(self, prefix: str, operation: str) -> AsyncIterator[list[str]]:

@@ -11,13 +11,13 @@ import datetime
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack, overload
+from typing import Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
 
 from aioartifacts import store as _async
 from aioartifacts.objects.base import AsyncObjectStore, BlockingObjectStore
 from aioartifacts.portal import portal
 from aioartifacts.store import Outcome, StoreOptions
-from aioartifacts.types import GRACE, JSON, ArtifactInfo, Durability, OnError, SweepReport, VerifyReport
+from aioartifacts.types import GRACE, JSON, ArtifactInfo, Durability, Explanation, OnError, SweepReport, VerifyReport
 from aioartifacts.upkeep import OnProgress
 
 T = TypeVar("T")
@@ -128,6 +128,14 @@ class ArtifactStore:
     def info(self, path: str) -> ArtifactInfo:
         """Return what is known of an artifact without decoding it."""
         return self._call(self._store.info, path)
+
+    def explain(self, path: str) -> Explanation:
+        """Say whether this interpreter can load an artifact, and if not, why and what to install. Decodes nothing."""
+        return self._call(self._store.explain, path)
+
+    def open_part(self, path: str, part: str | None = None) -> BinaryIO:
+        """Open one part of an artifact, by default its first, as a seekable stream of bytes. Decodes nothing, so no trust is needed."""
+        return self._call(self._store.open_part, path, part)
 
     def materialize(self, obj: object, name: str, run_id: str, step_name: str, project_name: str = "default") -> str:
         """Save a step's output at ``project/date/run_id/data/step/name``, the date being today's in UTC."""

@@ -75,6 +75,28 @@ class ArtifactInfo:
     summary: Mapping[str, JSON]
     producer: Mapping[str, str]
     environment: Mapping[str, str]
+    """Versions of the interpreter and the libraries that wrote it."""
+    preview: Mapping[str, JSON]
+    """Something to show: ``text``, or ``columns`` and ``rows`` of text, or ``png`` in base64; empty when there is nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Whether this interpreter can load an artifact, as far as can be told without decoding it."""
+
+    path: str
+    type: str
+    """Qualified name of the saved object's class."""
+    format: str
+    loadable: bool
+    reasons: tuple[str, ...]
+    """Why not, and what to do about it; empty when it is loadable."""
+    cautions: tuple[str, ...]
+    """What differs from where it was written: versions, modules that are not here. Often harmless."""
+    install: str | None
+    """What to give to ``pip install``, when a package is missing."""
+    environment: Mapping[str, str]
+    """Versions of the interpreter and the libraries that wrote it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ LEVELS = {
     **dict.fromkeys((f"materializers.typed_{part}" for part in (
         "classes", "decode", "encode", "frames", "json", "plain", "scalars", "shared"
     )), 1),
-    "operations": 2, "protocol": 2, "reading": 2,
+    "operations": 2, "protocol": 2, "reading": 2, "explaining": 2, "previews": 2,
     "drivers": 3, "parts": 3, "pipe": 3, "workers": 3, "transfer": 3,
     "store": 4, "upkeep": 4,
     "portal": 5, "sync": 5,

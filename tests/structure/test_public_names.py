@@ -17,7 +17,7 @@ ERRORS = [
     "RecordError", "StoreError", "TransientStoreError", "UnknownFormatError", "UntrustedArtifactError",
 ]  # fmt: skip
 STORES = ["ArtifactStore", "GCSArtifactStore", "LocalArtifactStore", "MemoryArtifactStore", "Run", "open_store"]
-VALUES = ["ArtifactInfo", "Limits", "LoadOptions", "Outcome", "RetryPolicy", "SweepReport", "TransferEvent", "VerifyReport"]
+VALUES = ["ArtifactInfo", "Explanation", "Limits", "LoadOptions", "Outcome", "RetryPolicy", "SweepReport", "TransferEvent", "VerifyReport"]
 MATERIALIZERS = ["Buffers", "Declined", "Dump", "FileBody", "Materializer", "MaterializerRegistry", "Part", "Parts", "Producer"]
 
 

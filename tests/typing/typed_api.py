@@ -45,6 +45,11 @@ async def single(store: aa.ArtifactStore, frame: pd.DataFrame) -> None:
     assert_type(info, aa.ArtifactInfo)
     assert_type(info.size, int)
     assert_type(info.safe, bool)
+    explanation = await store.explain("a")
+    assert_type(explanation, aa.Explanation)
+    assert_type(explanation.install, str | None)
+    with await store.open_part("a") as stream:
+        assert_type(stream.read(), bytes)
     assert_type(store.iter_artifacts("a"), AsyncIterator[aa.ArtifactInfo])
     async for each in store.iter_artifacts():
         assert_type(each, aa.ArtifactInfo)
@@ -86,6 +91,8 @@ def blocking_twin(store: blocking.ArtifactStore, frame: pd.DataFrame) -> None:
     assert_type(store.load("a", pd.DataFrame), pd.DataFrame)
     assert_type(store.iter_artifacts(), Iterator[aa.ArtifactInfo])
     assert_type(store.list_artifacts(), list[str])
+    assert_type(store.explain("a").loadable, bool)
+    assert_type(store.open_part("a", "data.npy").read(10), bytes)
     assert_type(store.materialize(frame, name="f", run_id="r", step_name="s"), str)
     assert_type(store.save_many({"a": 1}), dict[str, str])
     assert_type(store.run("r1"), blocking.Run)

@@ -110,6 +110,14 @@ class Materializer(ABC):
         """A few facts worth showing without decoding (shape, dtype, rows, …). Cheap."""
         return {}
 
+    def preview(self, obj: object) -> Mapping[str, JSON]:
+        """Something to show in place of the object: ``{"text": …}``, ``{"columns": …, "rows": …}`` of text, or ``{"png": …}`` in base64.
+
+        Kept in the record, so 64 KiB of JSON at most; much cheaper than the save. Never needed for loading, and one that fails is
+        left out.
+        """
+        return {}
+
 
 class MaterializerLookup(Protocol):
     """What the engine asks of a registry."""
