@@ -30,7 +30,7 @@ from aioartifacts.operations import (
 )
 from aioartifacts.parts import StoredParts, with_parts
 from aioartifacts.types import KIB, MIB, Buffer, ObjectInfo
-from aioartifacts.workers import Batch, CallerWorkers, Cancelled, Job, LoopWorkers
+from aioartifacts.workers import Batch, CallerWorkers, Cancelled, Job, LoopWorkers, nested, start_anew_after_fork
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -44,7 +44,11 @@ class ByteBudget:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._free = limit
+        self._reset()
+        start_anew_after_fork(self)
+
+    def _reset(self) -> None:
+        self._free = self.limit
         self._changed = threading.Condition()
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -52,7 +56,7 @@ class ByteBudget:
 
     def take(self, size: int, job: Job[Any]) -> int:
         """Wait for *size* bytes; returns what has been taken, to be given back."""
-        wanted = min(size, self.limit)
+        wanted = 0 if nested(2) else min(size, self.limit)
         with self._changed:
             while self._free < wanted:
                 job.check()

@@ -22,6 +22,10 @@ CHUNK = 8 * MIB
 """Bytes handed over at a time. A pipe holds three chunks: one being filled, one waiting, one being sent."""
 
 
+_LOOK = 5.0
+"""Seconds between looks whether the loop is still there."""
+
+
 class MemoryBody:
     """A body that lies in memory, as an async store sees it."""
 
@@ -106,10 +110,21 @@ class Pipe:
             await self._workers.call(call)
         except Cancelled:
             flow.end(None)
-        except Exception as error:
+        except asyncio.CancelledError:
+            flow.end(None)
+            raise
+        except BaseException as error:  # handed to whoever reads
             flow.end(error)
         else:
             flow.end(None)
+
+    async def rewind(self) -> None:
+        """End the producer, and forget what it has made; `body` has everything produced anew."""
+        flow = self._flow
+        assert flow is not None
+        flow.taken = True
+        flow.cancel()
+        await flow.wait_ended()
 
     async def take_over(self) -> _Flow:
         """The flow under way, if nobody has read from it yet; otherwise a new one, after the old one has been ended."""
@@ -193,7 +208,8 @@ class _Flow:
             self.job.outgrow(waits=True)
         with self._changed:
             while self._waiting and not self._cancelled:
-                self._changed.wait()
+                if not self._changed.wait(_LOOK) and self._loop.is_closed():
+                    raise StoreError("the event loop was closed during an upload")
             if self._cancelled:
                 raise Cancelled
             if self._filling:
@@ -224,13 +240,16 @@ class _Flow:
         while True:
             self._arrived.clear()
             with self._changed:
+                if self._cancelled:
+                    raise StoreError("an upload went on reading a body that it had given up")
                 if self._waiting:
                     chunk = self._waiting.pop(0)
                     self._changed.notify_all()
                     return chunk
+                ended = self.ended  # together with its last chunk
             if self._error is not None:
                 raise self._error
-            if self.ended:
+            if ended:
                 return None
             await self._arrived.wait()
 
@@ -251,7 +270,9 @@ class _Flow:
         """Have the producer stop at its next write."""
         with self._changed:
             self._cancelled = True
+            self._waiting.clear()
             self._changed.notify_all()
+        self._arrived.set()
         if self.job is not None:
             self.job.cancelled = True
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import mmap
 import os
+import shutil
 import tempfile
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import aiofiles
@@ -43,6 +42,7 @@ from aioartifacts.operations import (
 )
 from aioartifacts.parts import FetchedParts, allocate, with_parts
 from aioartifacts.pipe import CHUNK, MemoryBody, Pipe
+from aioartifacts.quota import Memory, Quota
 from aioartifacts.types import KIB, MIB, Limits, ObjectInfo, RetryPolicy
 from aioartifacts.workers import Job, LoopWorkers
 
@@ -59,56 +59,26 @@ _CLEANUP = 30.0
 """Seconds that cleaning up after a cancellation may take; what remains is left to a sweep."""
 
 
-class Quota:
-    """So much of something at a time, first come, first served. Whoever wants more than all of it gets all of it, alone."""
+async def finish(
+    work: Coroutine[Any, Any, T], *, limit: float | None = None
+) -> tuple[asyncio.Task[T], asyncio.CancelledError | None]:
+    """See *work* to its end even when cancelled meanwhile, but for no more than *limit* seconds after that.
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._free = limit
-        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
-
-    @asynccontextmanager
-    async def hold(self, amount: int) -> AsyncIterator[None]:
-        """Wait for *amount* and keep it for the length of a ``with`` block."""
-        amount = min(amount, self.limit)
-        if self._waiting or self._free < amount:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append((turn, amount))
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._give(amount)
-                else:
-                    self._waiting.remove((turn, amount))
-                    self._give(0)
-                raise
-        else:
-            self._free -= amount
-        try:
-            yield
-        finally:
-            self._give(amount)
-
-    def _give(self, amount: int) -> None:
-        self._free += amount
-        while self._waiting and self._waiting[0][1] <= self._free:
-            turn, wanted = self._waiting.popleft()
-            if not turn.done():
-                self._free -= wanted
-                turn.set_result(None)
-
-
-async def finish(work: Coroutine[Any, Any, T]) -> tuple[asyncio.Task[T], asyncio.CancelledError | None]:
-    """See *work* to its end even when cancelled meanwhile; returns the ended task, and the cancellation to be raised later."""
+    Returns the ended task, and the cancellation to be raised later.
+    """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
+    timer: asyncio.TimerHandle | None = None
     with anyio.CancelScope(shield=True):
         while not task.done():
             try:
                 await asyncio.wait([task])
             except asyncio.CancelledError as error:
                 cancelled = error
+                if limit is not None and timer is None:
+                    timer = asyncio.get_running_loop().call_later(limit, task.cancel)
+    if timer is not None:
+        timer.cancel()
     return task, cancelled
 
 
@@ -121,7 +91,8 @@ class TransferEngine:
         self._limits = limits
         self._retry_policy = retry
         self._slots = Quota(limits.transfers)
-        self._memory = Quota(limits.memory)
+        self._memory = Memory(limits.memory, LARGE)
+        self._spools = Quota(limits.workers)
 
     # Verbs
 
@@ -129,7 +100,7 @@ class TransferEngine:
         """Carry out *steps* to the end.
 
         A cancellation is thrown into the steps, and what they do to clean up is carried out, undisturbed and for a bounded time, before
-        it leaves. A commit under way is waited for, so that its outcome is known.
+        it leaves. A commit or a deletion under way is waited for, so that its outcome is known.
         """
         answer: Any = None
         error: BaseException | None = None
@@ -152,9 +123,12 @@ class TransferEngine:
             try:
                 if cancelled is not None:
                     answer = (await finish(self._clean_up(operation)))[0].result()
-                elif type(operation) is Commit:
-                    cancelled = await self._commit(operation)
+                elif isinstance(operation, Commit | Delete):
+                    cancelled = await self._decide(operation)
                     answer = None
+                elif isinstance(operation, tuple) and operation and isinstance(operation[0], Delete):
+                    task, cancelled = await finish(self._perform(operation), limit=_CLEANUP)
+                    answer = task.result()
                 else:
                     answer = await self._perform(operation)
             except _Uncertain as uncertain:
@@ -229,7 +203,7 @@ class TransferEngine:
             case tuple():
                 return await self._perform_all(operation)
             case Commit():
-                return await self._commit(operation)
+                return await self._decide(operation)
 
     async def _perform_all(self, operations: tuple[Operation, ...]) -> tuple[Any, ...]:
         """Carry out several operations at once. The first failure cancels the others, unless they are deletes: those are all tried."""
@@ -279,21 +253,20 @@ class TransferEngine:
             attempt += 1
             await anyio.sleep(delay)
 
-    async def _commit(self, commit: Commit) -> asyncio.CancelledError | None:
-        """Put the record. Each attempt is seen to its end, whatever happens; answers the cancellation that came meanwhile."""
-        body = MemoryBody((memoryview(commit.data),), Digest.of(commit.data))
+    async def _decide(self, operation: Commit | Delete) -> asyncio.CancelledError | None:
+        """Put a record, or remove one. Each attempt is seen to its end, whatever happens; answers the cancellation that came meanwhile."""
+        call = self._attempt(operation)
         policy = self._retry_policy
         started, attempt = time.monotonic(), 0
         lost: TransientStoreError | None = None
         async with self._slots.hold(1):
             while True:
-                put = self._objects.put(commit.key, body, if_generation=commit.if_generation)
-                task, cancelled = await finish(put)
+                task, cancelled = await finish(call())
                 failure = task.exception()
                 if failure is None:
                     return cancelled
                 if not isinstance(failure, TransientStoreError):
-                    if lost is None or not isinstance(failure, ArtifactError):
+                    if lost is None or isinstance(operation, Delete) or not isinstance(failure, ArtifactError):
                         raise failure if cancelled is None else cancelled
                     raise Uncertain(failure) if cancelled is None else _Uncertain(cancelled, lost)
                 lost = failure
@@ -308,6 +281,12 @@ class TransferEngine:
                 except asyncio.CancelledError as error:
                     raise _Uncertain(error, failure) from None
 
+    def _attempt(self, operation: Commit | Delete) -> Callable[[], Coroutine[Any, Any, object]]:
+        if isinstance(operation, Delete):
+            return lambda: self._objects.delete(operation.key, if_generation=operation.if_generation)
+        body = MemoryBody((memoryview(operation.data),), Digest.of(operation.data))
+        return lambda: self._objects.put(operation.key, body, if_generation=operation.if_generation)
+
     # Parts up
 
     async def _put(self, put: Put) -> Stored | Inlined:
@@ -316,8 +295,7 @@ class TransferEngine:
             return small
         if isinstance(put.body, Buffers):
             return await self._put_buffers(put, put.body)
-        async with self._memory.hold(3 * CHUNK), self._slots.hold(1):
-            return await self._put_produced(put)
+        return await self._put_produced(put)
 
     async def _put_buffers(self, put: Put, body: Buffers) -> Stored | Inlined:
         digest = await self._digest(body, put)
@@ -343,14 +321,25 @@ class TransferEngine:
         return digest
 
     async def _put_produced(self, put: Put) -> Stored | Inlined:
+        """Have the first chunk produced, and go on when there is room for what it turns out to be.
+
+        If there is none, it is let go, and produced again in its turn: so what turns out small never waits for the large, and what waits
+        holds neither memory nor a thread.
+        """
         async with Pipe(self._workers, put) as pipe:
-            small = await pipe.spool()
-            if small is None:
+            async with self._spools.hold(1):
+                small = await pipe.spool()
+                if small is not None and len(small) <= put.inline_max:
+                    return Inlined(bytes(small), pipe.digest.crc32c, pipe.digest.sha256)
+                size = 3 * CHUNK if small is None else len(small)
+                if not self._memory.at_once(size):
+                    small = None
+                    await pipe.rewind()
+            async with self._memory.hold(size), self._slots.hold(1):
+                if small is not None:
+                    return await self._store(put, MemoryBody((memoryview(small),), pipe.digest), pipe.digest)
                 info = await self._retry(lambda: self._objects.put(put.key, pipe.body))
                 return self._stored(put, info, pipe.digest)
-        if len(small) <= put.inline_max:
-            return Inlined(bytes(small), pipe.digest.crc32c, pipe.digest.sha256)
-        return await self._store(put, MemoryBody((memoryview(small),), pipe.digest), pipe.digest)
 
     async def _store(self, put: Put, body: MemoryBody, digest: Digest) -> Stored:
         info = await self._retry(lambda: self._objects.put(put.key, body))
@@ -365,6 +354,15 @@ class TransferEngine:
 
     async def _decode(self, operation: Decode[T]) -> T:
         stored = [source for source in operation.sources if source.key is not None]
+        try:
+            return await self._decode_once(operation, stored)
+        except IntegrityError:
+            if not stored:
+                raise
+        # Ranges are checked when they have been put together. What was damaged on its way arrives whole the second time.
+        return await self._decode_once(operation, stored)
+
+    async def _decode_once(self, operation: Decode[T], stored: Sequence[Source]) -> T:
         size = sum(source.size for source in stored)
         if size > self._memory.limit // 2:
             return await self._decode_spilled(operation, stored)
@@ -406,17 +404,16 @@ class TransferEngine:
 
     async def _decode_spilled(self, operation: Decode[T], stored: Sequence[Source]) -> T:
         """Fetch what would not fit the budget into temporary files, and map those."""
-        folder = await self._workers.call(lambda job: tempfile.mkdtemp(prefix="aioartifacts-"))
-        paths = {source.name: os.path.join(folder, str(index)) for index, source in enumerate(stored)}
+        folders: list[str] = []
         try:
-            await self._workers.call(lambda job: _make_files(stored, paths))
+            paths = await self._workers.call(lambda job: _make_files(stored, folders))
             await self._each(_pieces(stored), lambda piece: self._spill(operation, piece[0], piece[1], paths))
             fetched = await self._workers.call(
                 lambda job: {source.name: _map_file(paths[source.name], source.size) for source in stored}
             )
         finally:
             # The maps outlive the names, as far as the system lets them; Windows keeps the files until they are let go.
-            task, cancelled = await finish(self._workers.call(lambda job: _remove(folder, paths.values())))
+            task, cancelled = await finish(self._workers.call(lambda job: _remove(folders)))
             if cancelled is not None:
                 raise cancelled
             task.result()
@@ -427,11 +424,11 @@ class TransferEngine:
         async with self._memory.hold(size):
             into = allocate(size)
             await self._fetch(operation, source, start, into)
-            async with aiofiles.open(paths[source.name], "r+b", buffering=0) as file:
-                await file.seek(start)
-                written = 0
-                while written < size:
-                    written += await file.write(into[written:])
+            # To its end: a thread of aiofiles' that nobody waits for would go on writing, and keep the file open.
+            task, cancelled = await finish(_write(paths[source.name], start, into))
+            if cancelled is not None:
+                raise cancelled
+            task.result()
 
     async def _each(self, items: Iterator[K], one: Callable[[K], Coroutine[Any, Any, None]]) -> None:
         """Do something with every item, as many at once as there are transfers; the first error is raised, the others are its notes."""
@@ -452,7 +449,7 @@ class TransferEngine:
 
 
 class _Uncertain(Exception):
-    """A commit was cancelled after an attempt of which nobody knows whether it will arrive."""
+    """A commit, or a deletion, was cancelled after an attempt of which nobody knows whether it will arrive."""
 
     def __init__(self, cancelled: asyncio.CancelledError, error: TransientStoreError) -> None:
         super().__init__(cancelled, error)
@@ -470,10 +467,22 @@ def _pieces(stored: Sequence[Source]) -> Iterator[tuple[Source, int]]:
     return ((source, start) for source in stored for start in range(0, source.size, RANGE))
 
 
-def _make_files(stored: Sequence[Source], paths: dict[str, str]) -> None:
+def _make_files(stored: Sequence[Source], folders: list[str]) -> dict[str, str]:
+    """Make a folder, which is added to *folders*, with an empty file of the right size for every part."""
+    folders.append(tempfile.mkdtemp(prefix="aioartifacts-"))
+    paths = {source.name: os.path.join(folders[0], str(index)) for index, source in enumerate(stored)}
     for source in stored:
         with open(paths[source.name], "xb") as file:
             file.truncate(source.size)
+    return paths
+
+
+async def _write(path: str, start: int, data: memoryview) -> None:
+    async with aiofiles.open(path, "r+b", buffering=0) as file:
+        await file.seek(start)
+        written = 0
+        while written < len(data):
+            written += await file.write(data[written:])
 
 
 def _map_file(path: str, size: int) -> memoryview:
@@ -484,8 +493,6 @@ def _map_file(path: str, size: int) -> memoryview:
         return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
 
 
-def _remove(folder: str, paths: Iterable[str]) -> None:
-    for path in paths:
-        if os.path.exists(path):
-            os.unlink(path)
-    os.rmdir(folder)
+def _remove(folders: Sequence[str]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder)

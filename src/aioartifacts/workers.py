@@ -7,7 +7,7 @@ wait behind large ones, and no more than twice *workers* threads compute at a ti
 
 A call that is cancelled drops its job if it has not started; otherwise it tells the job, waits until the thread is done, and only
 then lets go. So nothing happens any more after a cancelled call has returned. (``anyio.to_thread.run_sync`` and ``asyncio.to_thread``
-let the thread finish later when the task is cancelled natively; tests/test_cancellation.py would notice if that changed.)
+let the thread finish later when the task is cancelled natively; tests/concurrency/test_workers.py would notice if that changed.)
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import asyncio
 import contextvars
 import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import anyio
@@ -28,6 +29,17 @@ from aioartifacts.errors import StoreError
 
 T = TypeVar("T")
 K = TypeVar("K")
+
+
+_depth: contextvars.ContextVar[int] = contextvars.ContextVar("aioartifacts_depth", default=0)
+
+
+def nested(inside: int = 1) -> bool:
+    """Whether this is called by a materializer that uses a store itself: from a job, or with *inside* 2, from a job within a job.
+
+    A job that waits for another one must not wait for what it holds itself, a worker, a slot, or bytes of the budget.
+    """
+    return _depth.get() >= inside
 
 
 class Cancelled(BaseException):
@@ -71,11 +83,15 @@ class Job(Generic[T]):
         self._leave = leave
         try:
             self.check()
-            self.result = self._context.run(self._call, self)
+            self.result = self._context.run(self._make)
         except BaseException as error:  # handed to whoever waits, whatever it is
             self.error = error
         self._leave = None
         self._on_done()
+
+    def _make(self) -> T:
+        _depth.set(_depth.get() + 1)
+        return self._call(self)
 
     def outcome(self) -> T:
         """What the call returned, or what it raised."""
@@ -157,15 +173,19 @@ _NONE: _Lane = "none"
 
 
 class WorkerPool:
-    """Threads for one store. Started when first needed, anew after a fork; idle ones do not keep the process alive."""
+    """Threads for one store, started when first needed, and anew after a fork.
+
+    They never keep the interpreter from ending. What they are in the middle of then ends as in a process that is killed, so nothing
+    half-written is ever seen.
+    """
 
     def __init__(self, workers: int, parked: int = 32) -> None:
         self.workers = workers
         self._parked_max = parked
         self._reset()
+        start_anew_after_fork(self)
 
     def _reset(self) -> None:
-        self._pid = os.getpid()
         self._changed = threading.Condition()
         self._jobs: deque[Job[Any]] = deque()
         self._batches: deque[Batch[Any, Any]] = deque()
@@ -173,26 +193,41 @@ class WorkerPool:
         self._draining = 0
         self._large = 0
         self._parked = 0
-        self._executor: ThreadPoolExecutor | None = None
+        self._idle = 0
+        self._open = True
+        self._summons: SimpleQueue[bool] = SimpleQueue()
+        self._deeper: WorkerPool | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
         return (WorkerPool, (self.workers, self._parked_max))
+
+    def __del__(self) -> None:
+        self._dismiss()
+
+    def here(self) -> WorkerPool:
+        """The pool for calls made here: this one; or, from inside a job, one that no job around it can keep busy."""
+        pool = self
+        for _ in range(_depth.get()):
+            with pool._changed:
+                if pool._deeper is None:
+                    pool._deeper = WorkerPool(self.workers, self._parked_max)
+            pool = pool._deeper
+        return pool
 
     def submit(self, work: Job[Any] | Batch[Any, Any]) -> None:
         """Queue a job or a batch, and see to it that workers come for it.
 
         Raises:
-            StoreError: the interpreter is shutting down.
+            StoreError: no thread can be started; the interpreter is shutting down.
         """
-        if self._pid != os.getpid():
-            self._reset()
         with self._changed:
             try:
                 self._recruit(len(self._jobs) + 1 if isinstance(work, Job) else self.workers)
             except RuntimeError as error:
-                raise StoreError(
-                    f"no worker thread can be started ({error}); save and load before the interpreter shuts down"
-                ) from error
+                if not self._draining:
+                    raise StoreError(
+                        f"no worker thread can be started ({error}); save and load before the interpreter shuts down"
+                    ) from error
             if isinstance(work, Job):
                 self._jobs.append(work)
             else:
@@ -200,10 +235,15 @@ class WorkerPool:
 
     def _recruit(self, wanted: int) -> None:
         """Fill the first lane with up to *wanted* workers. Needs the lock. A `RuntimeError` means that the interpreter shuts down."""
+        self._open = True
         while self._draining < self.workers and wanted > 0:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(2 * self.workers + self._parked_max, "aioartifacts")
-            self._executor.submit(self._drain)
+            if self._idle:
+                self._idle -= 1
+                self._summons.put(True)
+            else:
+                threading.Thread(
+                    target=_attend, args=(weakref.ref(self), self._summons), name="aioartifacts", daemon=True
+                ).start()
             self._draining += 1
             wanted -= 1
 
@@ -225,13 +265,20 @@ class WorkerPool:
     def close(self) -> None:
         """Let idle threads end. The pool may be used again."""
         with self._changed:
-            executor, self._executor = self._executor, None
-        if executor is not None and self._pid == os.getpid():
-            executor.shutdown(wait=False)
+            self._open = False
+            self._dismiss()
+            deeper = self._deeper
+        if deeper is not None:
+            deeper.close()
+
+    def _dismiss(self) -> None:
+        idle, self._idle = self._idle, 0
+        for _ in range(idle):
+            self._summons.put(False)
 
     # In the worker threads
 
-    def _drain(self) -> None:
+    def _drain(self) -> bool:
         lane = _FIRST
 
         def leave(job: Job[Any], waits: bool) -> None:
@@ -245,14 +292,19 @@ class WorkerPool:
                         self._large -= 1
                         self._changed.notify_all()
                     if self._draining >= self.workers:
-                        return
+                        return self._stays()
                     self._draining += 1
                     lane = _FIRST
                 job = self._next()
                 if job is None:
                     self._draining -= 1
-                    return
+                    return self._stays()
             job.run(leave)
+
+    def _stays(self) -> bool:
+        """Whether this thread is to wait for more to do. Needs the lock."""
+        self._idle += self._open
+        return self._open
 
     def _next(self) -> Job[Any] | None:
         """Single calls and batches by turns; batches one job each in turn. Needs the lock."""
@@ -286,6 +338,36 @@ class WorkerPool:
             self._parked -= 1
             self._large += 1
             return _SECOND
+
+
+def _attend(pool: weakref.ref[WorkerPool], summons: SimpleQueue[bool]) -> None:
+    """What a worker thread does; between its turns it does not keep its pool alive."""
+    while True:
+        attended = pool()
+        if attended is None:
+            return
+        stays = attended._drain()
+        del attended
+        if not stays or not summons.get():
+            return
+
+
+_after_fork: weakref.WeakSet[Any] = weakref.WeakSet()
+"""What has locks and threads, and in a forked child starts anew: there the threads are gone, and a lock may be held by one of them."""
+
+
+def start_anew_after_fork(thing: Any) -> None:
+    """Have ``_reset`` called in a forked child."""
+    _after_fork.add(thing)
+
+
+def _reset_all() -> None:
+    for thing in list(_after_fork):
+        thing._reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_all)
 
 
 # On the event loop
@@ -370,20 +452,20 @@ class LoopWorkers:
 
     async def call(self, call: Callable[[Job[T]], T]) -> T:
         """Make *call* in a worker thread. When this is cancelled, it returns after the thread is done with it, not before."""
-        waiter = self._waiter()
+        waiter, pool = self._waiter(), self.pool.here()
         job = Job(call, waiter.post)
-        self.pool.submit(job)
-        await waiter.wait(lambda: self.pool.cancel(job))
+        pool.submit(job)
+        await waiter.wait(lambda: pool.cancel(job))
         return job.outcome()
 
     async def call_many(
         self, calls: Iterator[Callable[[Job[None], Batch[K, T]], None]], *, fail_fast: bool
     ) -> Batch[K, T]:
         """Make many calls in worker threads. Cancellation as in `call`."""
-        waiter = self._waiter()
+        waiter, pool = self._waiter(), self.pool.here()
         batch: Batch[K, T] = Batch(calls, waiter.post, fail_fast=fail_fast)
-        self.pool.submit(batch)
-        await waiter.wait(lambda: self.pool.cancel(batch))
+        pool.submit(batch)
+        await waiter.wait(lambda: pool.cancel(batch))
         if batch.crash is not None:
             raise batch.crash
         return batch
@@ -401,21 +483,26 @@ class CallerWorkers:
     async def call(self, call: Callable[[Job[T]], T]) -> T:
         """Make *call* here and now."""
         job = Job(call, _nothing)
-        return call(job)
+        deeper = _depth.set(_depth.get() + 1)
+        try:
+            return call(job)
+        finally:
+            _depth.reset(deeper)
 
     async def call_many(
         self, calls: Iterator[Callable[[Job[None], Batch[K, T]], None]], *, fail_fast: bool
     ) -> Batch[K, T]:
         """Make many calls in worker threads and wait for them. An interruption (Ctrl-C) is raised after they are done."""
+        pool = self.pool.here()
         done = threading.Event()
         batch: Batch[K, T] = Batch(calls, done.set, fail_fast=fail_fast)
-        self.pool.submit(batch)
         try:
+            pool.submit(batch)
             done.wait()
         except BaseException:
-            self.pool.cancel(batch)
             while not done.is_set():
                 with suppress(KeyboardInterrupt):  # the first one is raised below
+                    pool.cancel(batch)
                     done.wait()
             raise
         if batch.crash is not None:

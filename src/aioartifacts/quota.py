@@ -1,0 +1,109 @@
+"""How much of something an event loop does at a time: requests, and bytes held."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from aioartifacts.workers import nested
+
+
+class Quota:
+    """So much of something at a time, first come, first served. Whoever wants more than all of it gets all of it, alone.
+
+    Calls made from inside a materializer never wait: what they would wait for may be held by the very call around them. Nor does what
+    wants nothing. Each event loop starts with the whole of it.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._queue: _Queue | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Quota, (self.limit,))
+
+    def _here(self) -> _Queue:
+        loop = asyncio.get_running_loop()
+        queue = self._queue
+        if queue is None or queue.loop is not loop:
+            queue = self._queue = _Queue(loop, self.limit)
+        return queue
+
+    def at_once(self, amount: int) -> bool:
+        """Whether `hold` would not wait."""
+        queue = self._here()
+        return nested() or (not queue.waiting and min(amount, self.limit) <= queue.free)
+
+    @asynccontextmanager
+    async def hold(self, amount: int) -> AsyncIterator[None]:
+        """Wait for *amount* and keep it for the length of a ``with`` block."""
+        if amount <= 0 or nested():
+            yield
+            return
+        queue, amount = self._here(), min(amount, self.limit)
+        await queue.take(amount)
+        try:
+            yield
+        finally:
+            queue.give(amount)
+
+
+class _Queue:
+    """What is left of a quota on one loop, and who waits for it."""
+
+    __slots__ = ("free", "loop", "waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, free: int) -> None:
+        self.loop = loop
+        self.free = free
+        self.waiting: deque[tuple[asyncio.Future[None], int]] = deque()
+
+    async def take(self, amount: int) -> None:
+        if not self.waiting and amount <= self.free:
+            self.free -= amount
+            return
+        turn: asyncio.Future[None] = self.loop.create_future()
+        self.waiting.append((turn, amount))
+        try:
+            await turn
+        except BaseException:
+            self.give(amount if turn.done() and not turn.cancelled() else 0)
+            raise
+
+    def give(self, amount: int) -> None:
+        self.free += amount
+        while self.waiting:
+            turn, wanted = self.waiting[0]
+            if turn.done():  # cancelled
+                self.waiting.popleft()
+                continue
+            if wanted > self.free:
+                return
+            self.waiting.popleft()
+            self.free -= wanted
+            turn.set_result(None)
+
+
+class Memory:
+    """The byte budget of a loop. A sixteenth of it is kept for the small, so that they never wait for the large."""
+
+    def __init__(self, limit: int, small: int) -> None:
+        """*small*: bytes up to which something is small."""
+        kept = limit // 16 if limit // 16 >= small else 0
+        self.limit = limit - kept
+        self._small = small if kept else 0
+        self._for_small = Quota(kept)
+        self._for_all = Quota(self.limit)
+
+    def _quota(self, size: int) -> Quota:
+        return self._for_small if size <= self._small else self._for_all
+
+    def hold(self, size: int) -> AbstractAsyncContextManager[None]:
+        """Wait for *size* bytes and keep them for the length of a ``with`` block."""
+        return self._quota(size).hold(size)
+
+    def at_once(self, size: int) -> bool:
+        """Whether `hold` would not wait."""
+        return self._quota(size).at_once(size)
