@@ -48,7 +48,8 @@ class ArtifactError(Exception):
         return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = {**self.__dict__, "__notes__": list(getattr(self, "__notes__", ()))}
+        # `path` by name, because ImportError keeps an attribute of that name outside of __dict__.
+        state = {**self.__dict__, "path": self.path, "__notes__": list(getattr(self, "__notes__", ()))}
         return (_rebuild, (type(self), state))
 
 
@@ -57,7 +58,8 @@ def _rebuild(cls: type[ArtifactError], state: dict[str, Any]) -> ArtifactError:
     error.args = (state["message"],)
     if not state["__notes__"]:
         del state["__notes__"]
-    error.__dict__.update(state)
+    for name, value in state.items():
+        setattr(error, name, value)
     return error
 
 

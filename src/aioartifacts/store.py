@@ -521,20 +521,28 @@ class ArtifactStore:
         producer: Mapping[str, str] | None = None,
     ) -> Steps[str]:
         checked = self._path(path)
-        yield from protocol.save(
-            artifact,
-            checked,
-            self._config,
-            metadata=metadata,
-            overwrite=overwrite,
-            format=format,
-            producer=producer,
-        )
+        try:
+            yield from protocol.save(
+                artifact,
+                checked,
+                self._config,
+                metadata=metadata,
+                overwrite=overwrite,
+                format=format,
+                producer=producer,
+            )
+        except ArtifactError as error:
+            error.path = error.path or checked
+            raise
         return self._objects.location(checked)
 
     def _load(self, path: str, as_type: type[Any] | None, options: LoadOptions) -> Steps[Any]:
         checked = self._path(path)
-        loaded = yield from reading.load(checked, self._config, options)
+        try:
+            loaded = yield from reading.load(checked, self._config, options)
+        except ArtifactError as error:
+            error.path = error.path or checked
+            raise
         if as_type is not None and not isinstance(loaded, as_type):
             raise DecodeError(
                 f"{checked!r} holds a {type(loaded).__module__}.{type(loaded).__qualname__}, not a {as_type.__qualname__}",
