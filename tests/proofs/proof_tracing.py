@@ -21,6 +21,9 @@ _NAME = re.compile(r"^(\d+)\s+(?:<\.\.\. )?(\w+)(?:\(| resumed)")
 _NEVER = frozenset({"exit", "exit_group", "rt_sigreturn", "restart_syscall"})
 """Calls that do not return, or that are not the program's own."""
 
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+"""For processes that are to do nothing but what they are told; measuring their coverage would be more."""
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -39,13 +42,12 @@ class Writers:
     """The process that forks writers."""
 
     def __init__(self, folder: Path) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("proof_writer.py")), str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env=ENVIRONMENT,
         )
 
     def close(self) -> None:
