@@ -21,7 +21,7 @@ import anyio
 
 from aioartifacts.checksum import Digest
 from aioartifacts.drivers import LARGE, Outcomes, Task, check_stored, first_with_notes, inline
-from aioartifacts.errors import ArtifactError, IntegrityError, TransientStoreError
+from aioartifacts.errors import ArtifactError, IntegrityError, StoreError, TransientStoreError
 from aioartifacts.objects.base import AsyncObjectStore, Buffers
 from aioartifacts.operations import (
     Commit,
@@ -365,7 +365,16 @@ class TransferEngine:
     async def _decode_once(self, operation: Decode[T], stored: Sequence[Source]) -> T:
         size = sum(source.size for source in stored)
         if size > self._memory.limit // 2:
-            return await self._decode_spilled(operation, stored)
+            try:
+                return await self._decode_spilled(operation, stored)
+            except ArtifactError:
+                raise
+            except OSError as error:
+                raise StoreError(
+                    f"{operation.path!r} is fetched into temporary files, and those failed: {error}; make room, or set TMPDIR",
+                    path=operation.path,
+                    operation="load",
+                ) from error
         async with self._memory.hold(size):
             fetched = {source.name: allocate(source.size) for source in stored}
             await self._fetch_all(operation, stored, fetched)
@@ -435,6 +444,8 @@ class TransferEngine:
         failures: list[BaseException] = []
 
         async def guarded(item: K) -> None:
+            if failures:
+                return  # a cancellation reaches only what waits for something
             try:
                 await one(item)
             except Exception as error:
