@@ -74,11 +74,22 @@ async def test_generation_of_another_store_counts_as_missing(server, store):
         await store.get("a", generation="9f")
 
 
-async def test_flipped_bit_shows_in_the_digest(server, store):
+@pytest.mark.parametrize("into", [False, True])
+async def test_whole_object_with_a_flipped_bit_is_fetched_again(server, store, into):
+    seed(server, "a", DATA)
+    fault(server, "flip", method="GET", query="alt=media", count=1)
+    room = memoryview(bytearray(len(DATA))) if into else None
+    with pytest.raises(TransientStoreError, match="damaged on their way"):
+        await store.get("a", into=room)
+    assert (await store.get("a", into=room)).data == DATA
+
+
+async def test_flipped_bit_in_a_range_is_for_the_caller_to_see(server, store):
     seed(server, "a", DATA)
     fault(server, "flip", method="GET", query="alt=media")
-    got = await store.get("a")
-    assert got.info.crc32c == crc32c(DATA) != crc32c(got.data)
+    got = await store.get("a", length=1000)
+    assert got.info.crc32c == crc32c(DATA)
+    assert got.data != DATA[:1000]
 
 
 @pytest.mark.parametrize("trouble", ["truncate", "drop"])

@@ -1,4 +1,8 @@
-"""Reading an object or a range of it: one request, straight into the memory it is wanted in."""
+"""Reading an object or a range of it: one request, straight into the memory it is wanted in.
+
+Where all of an object is read, it is compared with the digest that the service sends along, so that what was damaged on its way is
+fetched again. The digest of a range is not to be had; whoever puts ranges together compares the whole.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aioartifacts.errors import ArtifactError, StoreError, TransientStoreError
 from aioartifacts.objects.base import ObjectData
+from aioartifacts.objects.gcs.chunks import digest
 from aioartifacts.objects.gcs.client import Request
 from aioartifacts.objects.gcs.names import Names
 from aioartifacts.objects.gcs.resources import head, info_of_headers, read_pin
@@ -111,6 +116,13 @@ class _Reading:
             )
         total = data.nbytes if total < 0 else total
         info = info_of_headers(response.headers, key=self._key, size=total)
+        if data.nbytes == total and info.crc32c is not None and await digest([data]) != info.crc32c:
+            return TransientStoreError(
+                f"get of {self._key!r}: the bytes are not those that Cloud Storage has, they were damaged on their way; "
+                "trying again may help",
+                path=self._key,
+                operation="get",
+            )
         return Read(ObjectData(info, data if self._into is not None else _owned(data)))
 
     async def _fill(self, response: aiohttp.ClientResponse, size: int) -> memoryview | None:
