@@ -80,7 +80,7 @@ def test_cbm_of_an_unknown_class_is_refused() -> None:
 
 def test_dispatch_and_summary() -> None:
     model = classifier()
-    assert [candidate.format for candidate in MaterializerRegistry().candidates(model)][0] == "catboost"
+    assert next(MaterializerRegistry().candidates(model)).format == "catboost"
     found = CATBOOST.summary(model)
     assert found["trees"] == 3
     assert found["params"]["depth"] == 2  # type: ignore[index, call-overload]

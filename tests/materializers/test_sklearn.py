@@ -51,7 +51,9 @@ ESTIMATORS: dict[str, Any] = {
     "tree": DecisionTreeRegressor(max_depth=2),
     "support vectors": SVC(C=2.0),
     "pipeline": make_pipeline(StandardScaler(), LogisticRegression(C=0.1)),
-    "columns": make_pipeline(ColumnTransformer([("one", OneHotEncoder(handle_unknown="ignore"), [0]), ("rest", "drop", [1])]), LinearRegression()),
+    "columns": make_pipeline(
+        ColumnTransformer([("one", OneHotEncoder(handle_unknown="ignore"), [0]), ("rest", "drop", [1])]), LinearRegression()
+    ),
     "one's own": make_pipeline(Doubling(3.0), LinearRegression()),
     "lambda": make_pipeline(FunctionTransformer(lambda x: x + 1), LinearRegression()),
 }

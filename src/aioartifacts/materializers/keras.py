@@ -21,6 +21,7 @@ _CODE = ("Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer")
 class KerasMaterializer(Materializer):
     """``keras.Model``: architecture, weights, and compiled state with the optimizer's.
 
+    The seeds that dropout has drawn so far are Keras's own affair: its file leaves them out for some layers.
     Classes and functions of one's own must be registered with Keras (``@keras.saving.register_keras_serializable``). A model
     whose file would hold code (lambdas), or that does not come back with the same weights, is declined.
     """
@@ -82,7 +83,7 @@ def _difference(model: Any, back: Any) -> str | None:
         return "class"
     if _plain(keras.saving.serialize_keras_object(model)) != _plain(keras.saving.serialize_keras_object(back)):
         return "configuration"
-    for name in ("variables", "optimizer"):
+    for name in ("weights", "optimizer"):
         pairs = [
             [] if found is None else found if isinstance(found, list) else found.variables
             for found in (getattr(model, name, None), getattr(back, name, None))
