@@ -106,6 +106,9 @@ async def test_trouble_with_any_request_of_a_verb_is_survived(server, verb, size
             assert server.faults.installed()[0]["fired"] == 1
             server.faults.remove()
             server.control.release()
+            # A rival may have replaced a commit of which no answer came, and removed its parts. So it is done anew, with others.
+            assert len(orphans(server)) <= (verb == "overwrite"), nth
+            await store.sweep(grace=0, dry_run=False)
             assert orphans(server) == set(), nth
             assert names(server) == set() if verb == "delete" else "a/metadata.json" in names(server)
             assert unfinished_bytes(server) == 0, nth
