@@ -133,7 +133,8 @@ class VerifiedParts(Parts):
             self._folder = tempfile.TemporaryDirectory(prefix="aioartifacts-")
         index = self.names.index(name)
         os.makedirs(folder := os.path.join(self._folder.name, str(index)), exist_ok=True)
-        return os.path.join(folder, os.path.basename(name) or "part")
+        leaf = os.path.basename(name)
+        return os.path.join(folder, "part" if leaf in ("", os.curdir, os.pardir) else leaf)
 
     def path(self, name: str) -> str:
         path = self.temporary(name)
