@@ -42,7 +42,11 @@ def split(summary: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _asked(ask: Callable[[object], Mapping[str, Any]], obj: object, path: str, what: str) -> dict[str, Any]:
     try:
         told = dict(ask(obj))
-        size = len(msgspec.json.encode(told))
+        try:
+            size = len(msgspec.json.encode(told))
+        except UnicodeEncodeError:
+            told = _legible(told)
+            size = len(msgspec.json.encode(told))
     except Declined:
         raise
     except (Exception, SystemExit, GeneratorExit) as error:
@@ -54,3 +58,12 @@ def _asked(ask: Callable[[object], Mapping[str, Any]], obj: object, path: str, w
         )
         return {}
     return told
+
+
+def _legible(told: Any) -> Any:
+    """The same with lone surrogates spelt out, which UTF-8 has no room for."""
+    if isinstance(told, str):
+        return told.encode("utf-8", "backslashreplace").decode()
+    if isinstance(told, dict):
+        return {_legible(key): _legible(value) for key, value in told.items()}
+    return [_legible(value) for value in told] if isinstance(told, list | tuple) else told

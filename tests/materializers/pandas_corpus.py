@@ -37,6 +37,9 @@ def column(*values: Any) -> F:
 class Plain:
     """An object that no file format knows."""
 
+    def __repr__(self) -> str:
+        return "Plain()"
+
 
 class Text(str):
     __slots__ = ()

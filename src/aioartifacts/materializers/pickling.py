@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import pickle
 import struct
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, BinaryIO, ClassVar
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -83,6 +85,12 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 
     def __init__(self, sink: Sink, buffers: list[memoryview]) -> None:
         self.dispatch_table = dict(cloudpickle.Pickler.dispatch_table)
+        numpy: Any = sys.modules.get("numpy")
+        for name, plain in (("str_", str), ("bytes_", bytes)):
+            # NumPy 2.4 pickles them as arrays, which lose a NUL at the end; tests/fidelity would tell.
+            scalar = getattr(numpy, name, None)
+            if scalar is not None:
+                self.dispatch_table[scalar] = partial(_remade, plain)
         self._buffers = buffers
         super().__init__(sink, protocol=5, buffer_callback=self._in_band)  # pyright: ignore[reportCallIssue]
 
@@ -95,6 +103,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             return True
         self._buffers.append(view)
         return False
+
+
+def _remade(plain: type, scalar: Any) -> tuple[type, tuple[Any]]:
+    """Pickle a scalar that is also a str or bytes by what it says."""
+    return type(scalar), (plain.__getitem__(scalar, slice(None)),)
 
 
 class _Overflow(Exception):
