@@ -15,6 +15,7 @@ SHOWN = {
     "async_store.py": ["loaded {'accuracy': 0.93", "listed churn/<today>/r1/data/prep/labels", "still there: False"],
     "sync_store.py": ["loaded {'a': (1, 2)}", "sum 140", "left ['experiments/first']"],
     "bulk.py": ["raised ['bad']", "good saved", "bad failed: EncodeError"],
+    "gcs.py": ["saved to gs://my-bucket/", "50 artifacts, 5000000 bytes", "UntrustedArtifactError pickle", "52 artifacts listed"],
     "custom_materializer.py": ["track {'points': 2} safe to load: True", "commute [(0.0, 0.0), (1.5, 2.5)]"],
 }
 
