@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import aiofiles
 import anyio
+import anyio.lowlevel
 
 from aioartifacts.checksum import Digest
 from aioartifacts.drivers import LARGE, Outcomes, Task, check_stored, first_with_notes, inline
@@ -79,6 +80,11 @@ async def finish(
                     timer = asyncio.get_running_loop().call_later(limit, task.cancel)
     if timer is not None:
         timer.cancel()
+    if cancelled is None:
+        try:
+            await anyio.lowlevel.checkpoint_if_cancelled()  # a scope of anyio's says nothing while it is shielded from
+        except asyncio.CancelledError as error:
+            cancelled = error
     return task, cancelled
 
 
