@@ -158,6 +158,7 @@ def test_weights_that_refer_to_another_file_are_refused(tmp_path: Path) -> None:
     for make in (
         lambda file: file.__setitem__("a", h5py.ExternalLink("/etc/passwd", "/")),
         lambda file: file.create_dataset("a", (1 << 40,), "f4", chunks=(1024,)),
+        lambda file: file.__setitem__("a", file["/"]),
         lambda file: file.create_dataset("a", (4,), "u1", external=[(str(tmp_path / "x"), 0, 4)]),
     ):
         target = io.BytesIO()

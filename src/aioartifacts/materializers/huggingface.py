@@ -117,7 +117,8 @@ class DatasetMaterializer(Materializer):
 
     def dump(self, obj: object) -> Dump:
         data: Any = obj
-        for item in data.values() if isinstance(data, dict) else [data]:
+        splits: list[Any] = [data] if type(data).__name__ == "Dataset" else list(data.values())
+        for item in splits:
             if item.list_indexes():
                 raise Declined(
                     "it has a search index, which its folder does not keep; drop_index first, and save the index by itself"
@@ -125,7 +126,8 @@ class DatasetMaterializer(Materializer):
         folder = ScratchFolder()
         data.save_to_disk(folder.path)
         try:
-            back = type(data).load_from_disk(folder.path, keep_in_memory=False)
+            kind: Any = type(data)
+            back = kind.load_from_disk(folder.path, keep_in_memory=False)
         except Exception as error:  # datasets 5.2 does not read back what it writes of one without rows
             raise Declined(f"datasets does not read it back: {type(error).__name__}: {error}") from error
         if _shown(back) != _shown(data):

@@ -28,6 +28,7 @@ class JaxMaterializer(Materializer):
 
     def accepts(self, obj: object) -> bool:
         import jax
+        import jax.core
 
         return isinstance(obj, jax.Array) and not isinstance(obj, jax.core.Tracer)
 

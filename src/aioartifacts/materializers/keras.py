@@ -91,7 +91,8 @@ def _difference(model: Any, back: Any) -> str | None:
         if len(pairs[0]) != len(pairs[1]):
             return name
         for one, other in zip(*pairs, strict=True):
-            left, right = keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other)
+            left: Any = keras.ops.convert_to_numpy(one)
+            right: Any = keras.ops.convert_to_numpy(other)
             if one.dtype != other.dtype or left.shape != right.shape or left.tobytes() != right.tobytes():
                 return name
     return None
@@ -142,15 +143,21 @@ def _check_config(node: Any, depth: int) -> None:
 
 def _check_weights(stream: Any) -> None:
     import h5py  # type: ignore[import-untyped]
+    import h5py.h5o
 
     with h5py.File(stream, "r") as file:
-        groups = [file]
+        groups: list[Any] = [file]
+        seen = {h5py.h5o.get_info(file.id).addr}
         while groups:
             group = groups.pop()
             for name in group:
                 if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                     raise ValueError(f"the weights refer to another file or place, at {name!r:.80}")
-                item = group[name]
+                item: Any = group[name]
+                address = h5py.h5o.get_info(item.id).addr
+                if address in seen:
+                    raise ValueError(f"the weights have {name!r:.80} in two places")
+                seen.add(address)
                 if isinstance(item, h5py.Group):
                     groups.append(item)
                 elif (
