@@ -143,7 +143,7 @@ def _check_config(node: Any, depth: int) -> None:
 
 def _check_weights(stream: Any) -> None:
     import h5py  # type: ignore[import-untyped]
-    import h5py.h5o
+    import h5py.h5o  # type: ignore[import-untyped]
 
     with h5py.File(stream, "r") as file:
         groups: list[Any] = [file]
