@@ -14,7 +14,7 @@ from benchmarks import harness, report
 from benchmarks.harness import Result, Workload
 from benchmarks.machine import describe
 
-WORKLOADS = ("small", "arrays", "frame", "objects", "mix", "many", "folder", "durable", "lag")
+WORKLOADS = ("small", "arrays", "frame", "objects", "mix", "many", "folder", "durable", "lag", "gcs_small", "gcs_large", "gcs_mix")
 """Each is a file here with a function ``workloads(quick)``."""
 
 

@@ -11,6 +11,7 @@ from artifact_places import Thing
 from crc32c import crc32c
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
+from google.cloud.storage import transfer_manager
 
 from aioartifacts import ArtifactNotFoundError, UntrustedArtifactError
 from aioartifacts.record import decode_record
@@ -52,6 +53,15 @@ def test_bare_pickle_as_flowyml_uploads_it_is_read(bucket, store, path):
 def test_large_bare_pickle_is_read(bucket, store):
     array = np.arange(2_500_000.0)
     upload(bucket, "model", pickle.dumps(array))
+    assert np.array_equal(store.load("model"), array)
+
+
+def test_pickle_that_google_s_transfer_manager_uploads_in_parts_is_read(bucket, store, tmp_path):
+    array = np.arange(1_500_000.0)
+    (tmp_path / "file").write_bytes(pickle.dumps(array))
+    transfer_manager.upload_chunks_concurrently(
+        str(tmp_path / "file"), bucket.blob("aioartifacts/model"), chunk_size=5 << 20, worker_type="thread"
+    )
     assert np.array_equal(store.load("model"), array)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
 import xml.etree.ElementTree as ET
@@ -27,6 +28,8 @@ from .state import (
 from .wire import Answer, ApiError, Headers, decode_name, parse_number
 
 _NAMESPACE = "http://doc.s3.amazonaws.com/2006-03-01"
+_UPLOADS_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+"""Of the answers about multipart uploads; Google's own client reads no other."""
 _FIXED = {
     "contentEncoding": "Content-Encoding",
     "contentDisposition": "Content-Disposition",
@@ -127,7 +130,7 @@ class XmlApi:
         upload = Multipart(secrets.token_urlsafe(24), bucket, name, _describe(exchange.headers))
         self._state.multiparts[upload.id] = upload
         return Answer.xml(
-            f'<InitiateMultipartUploadResult xmlns="{_NAMESPACE}"><Bucket>{bucket}</Bucket><Key>{escape(name)}</Key>'
+            f'<InitiateMultipartUploadResult xmlns="{_UPLOADS_NAMESPACE}"><Bucket>{bucket}</Bucket><Key>{escape(name)}</Key>'
             f"<UploadId>{upload.id}</UploadId></InitiateMultipartUploadResult>"
         )
 
@@ -159,7 +162,8 @@ class XmlApi:
         await exchange.commit()
         etag = f'"{content.md5.hex() if content.md5 is not None else secrets.token_hex(16)}"'
         upload.parts[number] = (etag, content)
-        return Answer(200, [("ETag", etag)])
+        digest = base64.b64encode(content.crc32c.to_bytes(4, "big")).decode()
+        return Answer(200, [("ETag", etag), ("x-goog-hash", f"crc32c={digest}")])
 
     def _complete(self, upload: Multipart, body: bytes, conditions: Preconditions) -> Answer:
         listed = _listed_parts(body)
@@ -181,7 +185,7 @@ class XmlApi:
         )
         self._state.multiparts.pop(upload.id, None)
         return Answer.xml(
-            f'<CompleteMultipartUploadResult xmlns="{_NAMESPACE}"><Bucket>{upload.bucket}</Bucket>'
+            f'<CompleteMultipartUploadResult xmlns="{_UPLOADS_NAMESPACE}"><Bucket>{upload.bucket}</Bucket>'
             f"<Key>{escape(upload.name)}</Key><ETag>{escape(stored.xml_etag)}</ETag></CompleteMultipartUploadResult>",
             headers=_result_headers(stored),
         )
@@ -195,7 +199,7 @@ class XmlApi:
             if item.name.startswith(prefix)
         )
         return Answer.xml(
-            f'<ListMultipartUploadsResult xmlns="{_NAMESPACE}"><Bucket>{bucket}</Bucket>'
+            f'<ListMultipartUploadsResult xmlns="{_UPLOADS_NAMESPACE}"><Bucket>{bucket}</Bucket>'
             f"<IsTruncated>false</IsTruncated>{listed}</ListMultipartUploadsResult>"
         )
 
@@ -228,7 +232,7 @@ def _list_parts(upload: Multipart) -> Answer:
         for number, (etag, content) in sorted(upload.parts.items())
     )
     return Answer.xml(
-        f'<ListPartsResult xmlns="{_NAMESPACE}"><Bucket>{upload.bucket}</Bucket><Key>{escape(upload.name)}</Key>'
+        f'<ListPartsResult xmlns="{_UPLOADS_NAMESPACE}"><Bucket>{upload.bucket}</Bucket><Key>{escape(upload.name)}</Key>'
         f"<UploadId>{upload.id}</UploadId><IsTruncated>false</IsTruncated>{parts}</ListPartsResult>"
     )
 
