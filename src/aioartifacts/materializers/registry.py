@@ -122,6 +122,7 @@ DEFAULT: tuple[Entry, ...] = (
     Entry("arrow", f"{_HERE}.arrow:ArrowMaterializer", packages=("pyarrow",), extra="arrow"),
     Entry("polars", f"{_HERE}.polars:PolarsMaterializer", packages=("polars",), extra="polars"),
     Entry("polars-parquet", f"{_HERE}.polars:ParquetMaterializer", packages=("polars",), extra="polars"),
+    Entry("matplotlib", f"{_HERE}.matplotlib:FigureMaterializer", packages=("matplotlib",), extra="matplotlib"),
     Entry("file", f"{_HERE}.files:FileMaterializer"),
     Entry("folder", f"{_HERE}.files:FolderMaterializer"),
     Entry("flowyml-pickle", f"{_HERE}.flowyml:FlowyMLPickle"),
