@@ -1,0 +1,38 @@
+"""Marks this folder as importable, so that tests can say ``from holding import Gate``."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from aioartifacts import drivers, pipe, transfer
+
+THREADS = "aioartifacts"
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Chunks of 1 KiB, so that a few kilobytes go through a pipe."""
+    for module in (pipe, transfer):
+        monkeypatch.setattr(module, "CHUNK", 1024)
+    for module in (drivers, transfer):
+        monkeypatch.setattr(module, "LARGE", 2048)
+    return 1024
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """No file stays open, and no thread of the library's goes on, once its stores have been closed."""
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    if len(os.listdir("/proc/self/fd")) > before:
+        gc.collect()  # loops and tasks of pytest's, and of earlier tests
+    assert len(os.listdir("/proc/self/fd")) <= before
+    for thread in threading.enumerate():
+        if thread.name.startswith(THREADS):
+            thread.join(60)
+            assert not thread.is_alive()
