@@ -123,6 +123,7 @@ DEFAULT: tuple[Entry, ...] = (
     Entry("polars", f"{_HERE}.polars:PolarsMaterializer", packages=("polars",), extra="polars"),
     Entry("polars-parquet", f"{_HERE}.polars:ParquetMaterializer", packages=("polars",), extra="polars"),
     Entry("matplotlib", f"{_HERE}.matplotlib:FigureMaterializer", packages=("matplotlib",), extra="matplotlib"),
+    Entry("plotly", f"{_HERE}.plotly:FigureMaterializer", packages=("plotly",), extra="plotly"),
     Entry("file", f"{_HERE}.files:FileMaterializer"),
     Entry("folder", f"{_HERE}.files:FolderMaterializer"),
     Entry("flowyml-pickle", f"{_HERE}.flowyml:FlowyMLPickle"),
