@@ -257,11 +257,16 @@ def lightgbm() -> Values:
     import lightgbm
     from test_lightgbm import QUIET, X, Y, trained
 
+    data = lightgbm.Dataset(X[:40], Y[:40])
     return {
         "binary": trained(objective="binary"),
         "linear": trained(objective="regression", linear_tree=True),
         "classes": trained(objective="multiclass", num_class=3),
         "dart": trained(boosting="dart", metric=["l1", "l2"]),
+        "stopped early": lightgbm.train(
+            {**QUIET, "objective": "binary"}, data, 9, valid_sets=[lightgbm.Dataset(X[40:], Y[40:], reference=data)],
+            callbacks=[lightgbm.early_stopping(2, verbose=False)],
+        ),  # fmt: skip
         "classifier": lightgbm.LGBMClassifier(n_estimators=3, **QUIET).fit(X, Y),
         "regressor, not fitted": lightgbm.LGBMRegressor(n_estimators=3, **QUIET),
     }
@@ -281,18 +286,20 @@ def keras() -> Values:
     import numpy as np
 
     keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(4, "relu", name="a"), keras.layers.Dense(1, name="b")], name="s")
     trained = keras.models.clone_model(model)
     trained.compile("adam", "mse")
     trained.fit(np.ones((8, 3), "f4"), np.ones((8, 1), "f4"), epochs=1, verbose=0, shuffle=False)
-    entry = keras.layers.Input((4, 4, 1))
-    joined = keras.layers.Concatenate()([keras.layers.Flatten()(keras.layers.Conv2D(2, 2)(entry)), keras.layers.Flatten()(entry)])
+    layers = keras.layers
+    entry = layers.Input((4, 4, 1), name="in")
+    seen = layers.Flatten(name="flat")(layers.Conv2D(2, 2, name="seen")(entry))
+    joined = layers.Concatenate(name="both")([seen, layers.Flatten(name="raw")(entry)])
     return {
         "sequential": model,
         "trained": trained,
-        "functional": keras.Model(entry, keras.layers.Dense(2)(joined)),
-        "half": keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1, dtype="bfloat16")]),
-        "not built": keras.Sequential([keras.layers.Dense(1)]),
+        "functional": keras.Model(entry, layers.Dense(2, name="out")(joined), name="f"),
+        "half": keras.Sequential([layers.Input((2,), name="in"), layers.Dense(1, dtype="bfloat16", name="d")], name="h"),
+        "not built": keras.Sequential([layers.Dense(1, name="d")], name="n"),
     }
 
 
@@ -330,6 +337,12 @@ FAMILIES: dict[str, Callable[[], Values]] = {
         torch, sklearn, xgboost, lightgbm, catboost, keras, jax, huggingface,
     )
 }  # fmt: skip
+PROCESSES = (
+    ("builtins", "subclasses", "classes", "numpy", "pandas"), ("polars", "arrow"),
+    ("scipy", "xarray", "networkx", "pillow", "matplotlib", "plotly"), ("torch", "keras", "huggingface"),
+    ("sklearn", "xgboost", "lightgbm", "catboost"), ("jax",),
+)  # fmt: skip
+"""Families that are loaded in one process, one after another: to import PyTorch three times takes longer than all the rest."""
 AT_LEAST = {"builtins": 40, "numpy": 40, "pandas": 60, "polars": 20, "arrow": 20, "torch": 20}
 HERE = Path(__file__).parent
 PATHS = [str(HERE), str(HERE.parent / "materializers")]

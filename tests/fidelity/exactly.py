@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,10 @@ _Found = str | None
 
 def difference(a: Any, b: Any, where: str = "$") -> _Found:
     """The first difference, in words; None when there is none."""
-    return _Comparison().compare(a, b, where)
+    try:
+        return _Comparison().compare(a, b, where)
+    except Exception as error:  # what cannot be compared has not been found equal
+        return f"{where}: comparing failed: {type(error).__name__}: {error}"
 
 
 class _Comparison:
@@ -220,6 +224,8 @@ def _tensor(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
         return c.items((a.crow_indices(), a.col_indices(), a.values()), (b.crow_indices(), b.col_indices(), b.values()), where)
     if a.layout in (torch.sparse_csc, torch.sparse_bsc):
         return c.items((a.ccol_indices(), a.row_indices(), a.values()), (b.ccol_indices(), b.row_indices(), b.values()), where)
+    if a.is_meta:
+        return None  # there is nothing else in it
     whole = [t.detach().resolve_conj().resolve_neg().reshape(-1).clone().view(torch.uint8).numpy().tobytes() for t in (a, b)]
     if whole[0] != whole[1]:
         return f"{where}: values"
@@ -249,13 +255,19 @@ def _graph(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
 def _xarray(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
     if not a.identical(b):
         return f"{where}: not identical"
-    sets = [x.to_dataset(name="_") if hasattr(x, "to_dataset") and not hasattr(x, "data_vars") else x for x in (a, b)]
-    for name in sets[0].variables:
-        one, other = sets[0].variables[name], sets[1].variables[name]
+    variables = [_variables(x) for x in (a, b)]
+    for name, one in variables[0].items():
+        other = variables[1][name]
         found = c.compare([str(one.dtype), one.dims, dict(one.attrs)], [str(other.dtype), other.dims, dict(other.attrs)], f"{where}[{name!r}]")
         if found:
             return found
     return None
+
+
+def _variables(x: Any) -> dict[Any, Any]:
+    if hasattr(x, "data_vars"):
+        return dict(x.variables)
+    return {None: x, **{name: coordinate.variable for name, coordinate in getattr(x, "coords", {}).items()}}
 
 
 def _image(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
@@ -316,8 +328,9 @@ def _jax(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
 
 
 def _keras(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
-    found = c.compare(a.get_config(), b.get_config(), f"{where}.config")
-    weights = [[(w.path, w.numpy()) for w in x.weights] for x in (a, b)]
+    # A .keras file is JSON inside, so shapes in it are lists; the layers made from them know only tuples.
+    found = c.compare(json.loads(a.to_json()), json.loads(b.to_json()), f"{where}.config")
+    weights = [[(w.name, w.numpy()) for w in x.weights] for x in (a, b)]
     found = found or c.compare(weights[0], weights[1], f"{where}.weights")
     optimizers = [getattr(x, "optimizer", None) for x in (a, b)]
     if found is None and optimizers[0] is not None:
@@ -326,8 +339,12 @@ def _keras(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
     return found
 
 
+_SET_BY_SAVING = ("_name_or_path", "transformers_version", "architectures", "dtype")
+"""What transformers itself sets in the configuration of a model that it saves or loads."""
+
+
 def _transformer(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
-    left, right = ({k: v for k, v in x.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")} for x in (a, b))
+    left, right = ({k: v for k, v in x.config.to_dict().items() if k not in _SET_BY_SAVING} for x in (a, b))
     return c.mapping(left, right, f"{where}.config") or c.compare(dict(a.state_dict()), dict(b.state_dict()), where)
 
 

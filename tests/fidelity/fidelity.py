@@ -1,12 +1,14 @@
 """Save every hard value of a family, load it in a process that knows nothing of it, and say what became of it.
 
     python tests/fidelity/fidelity.py [--markdown] [FAMILY …]     prints the table for all families, or those given
-    python tests/fidelity/fidelity.py --load FOLDER FAMILY …      the other process
+    python tests/fidelity/fidelity.py --save FOLDER FAMILY …      the process that saves
+    python tests/fidelity/fidelity.py --load FOLDER FAMILY …      the one that loads
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from corpora import FAMILIES, PATHS
+from corpora import FAMILIES, PATHS, PROCESSES
 
 sys.path[:0] = [path for path in PATHS if path not in sys.path]
 
@@ -54,42 +56,45 @@ def save_all(family: str, folder: Path) -> dict[str, str]:
     return refused
 
 
-def load_all(family: str, folder: Path) -> dict[str, tuple[str, str | None]]:
-    """Load a family's values, and compare them with ones built anew; returns format and difference by name."""
-    from exactly import difference
-
+def load_all(families: Sequence[str], folder: Path) -> dict[str, dict[str, tuple[str, str | None]]]:
+    """Load what was saved, then build the values anew and compare; returns format and difference by family and name."""
     import aioartifacts as aa
     from aioartifacts.sync import LocalArtifactStore
 
-    found: dict[str, tuple[str, str | None]] = {}
+    loaded: dict[str, tuple[str, Any]] = {}
     with LocalArtifactStore(folder, durability="process", trust="all") as store, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        paths = [path for path in store.list_artifacts(family)]
-        # Before anything of the family is built here, so that loading is what imports it.
-        loaded: dict[str, Any] = {}
-        for path in paths:
+        # All of them before any value is built here, so that loading is what imports the libraries.
+        for path in [path for family in families for path in store.list_artifacts(family)]:
             try:
-                loaded[path] = store.load(path)
+                loaded[path] = store.info(path).format, store.load(path)
             except aa.ArtifactError as error:
-                loaded[path] = error
-        for n, (name, value) in enumerate(FAMILIES[family]().items()):
-            path = f"{family}/{n}"
-            if path not in loaded:
-                continue
-            back = loaded[path]
-            if isinstance(back, aa.ArtifactError):
-                found[name] = ("", f"cannot be loaded: {back}")
-                continue
-            found[name] = (store.info(path).format, difference(value, back))
+                loaded[path] = "", error
+        return {family: _compared(family, loaded) for family in families}
+
+
+def _compared(family: str, loaded: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, str | None]]:
+    from exactly import difference
+
+    import aioartifacts as aa
+
+    found = {}
+    for n, (name, value) in enumerate(FAMILIES[family]().items()):
+        format, back = loaded.get(f"{family}/{n}", (None, None))
+        if format is not None:
+            lost = isinstance(back, aa.ArtifactError) and not isinstance(value, aa.ArtifactError)
+            found[name] = (format, f"cannot be loaded: {back}" if lost else difference(value, back))
     return found
 
 
 def run(families: Iterable[str], *, folder: Path) -> dict[str, Result]:
-    """What became of the values of several families, one other process for each, two at a time."""
+    """What became of the values of several families: one process saves them, others load them."""
     names = list(families)
-    refused = {family: save_all(family, folder) for family in names}
+    refused = _in_another_process("--save", folder, names)
+    groups = [group for families in PROCESSES if (group := [family for family in families if family in names])]
     with ThreadPoolExecutor(2) as pool:
-        loaded = dict(zip(names, pool.map(lambda family: _in_another_process([family], folder)[family], names), strict=True))
+        answers = list(pool.map(lambda group: _in_another_process("--load", folder, group), groups))
+    loaded = {family: found for answer in answers for family, found in answer.items()}
     results = {}
     for family in names:
         result = results[family] = Result(refused=refused[family])
@@ -101,13 +106,13 @@ def run(families: Iterable[str], *, folder: Path) -> dict[str, Result]:
     return results
 
 
-def _in_another_process(families: Sequence[str], folder: Path) -> dict[str, dict[str, tuple[str, str | None]]]:
-    command = [sys.executable, __file__, "--load", str(folder), *families]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+def _in_another_process(what: str, folder: Path, families: Sequence[str]) -> Any:
+    command = [sys.executable, __file__, what, str(folder), *families]
+    environment = {"KERAS_BACKEND": "torch"} | os.environ | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "MPLCONFIGDIR": str(folder.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
     if done.returncode:
-        raise RuntimeError(f"loading {families} failed:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}")
-    found: dict[str, dict[str, tuple[str, str | None]]] = json.loads(done.stdout.rpartition("\n")[2])
-    return found
+        raise RuntimeError(f"{what} of {families} failed:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}")
+    return json.loads(done.stdout.rpartition("\n")[2])
 
 
 def table(results: dict[str, Result], *, markdown: bool = False) -> str:
@@ -126,16 +131,16 @@ def table(results: dict[str, Result], *, markdown: bool = False) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["--load"]:
+    if arguments[:1] in (["--load"], ["--save"]):
         sys.setrecursionlimit(50_000)  # for the comparison, which is plainer than what it looks at
-        folder = Path(arguments[1])
-        found = json.dumps({family: load_all(family, folder) for family in arguments[2:]})
-        print(f"\n{found}", end="")  # on a line of its own, whatever the libraries have printed
+        folder, families = Path(arguments[1]), arguments[2:]
+        found = load_all(families, folder) if arguments[0] == "--load" else {f: save_all(f, folder) for f in families}
+        print("\n" + json.dumps(found), end="")  # on a line of its own, whatever the libraries have printed
         return 0
     markdown = "--markdown" in arguments
     families = [a for a in arguments if not a.startswith("--")] or list(FAMILIES)
-    with tempfile.TemporaryDirectory() as folder:
-        results = run(families, folder=Path(folder))
+    with tempfile.TemporaryDirectory() as made:
+        results = run(families, folder=Path(made, "store"))
     print(table(results, markdown=markdown))
     for family, result in results.items():
         for name, reason in result.refused.items():

@@ -36,7 +36,7 @@ CORE_DEPENDENCIES = {
 FENCES = {
     "numpy": {
         "materializers.jax", "materializers.torch", "materializers.numpy", "materializers.pandas",
-        "materializers.flowyml", "materializers.scipy", "materializers.xarray",
+        "materializers.flowyml", "materializers.scipy", "materializers.xarray", "materializers.lightgbm",
     },
     "pandas": {"materializers.pandas", "materializers.flowyml", "materializers.xarray"},
     "pyarrow": {"materializers.pandas", "materializers.arrow"},

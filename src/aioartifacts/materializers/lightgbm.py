@@ -83,17 +83,28 @@ def _text(booster: Any) -> str:
 
 
 def _scores(scores: Any) -> JSON:
-    """Scores by data set and metric, in their order; floats as text, which also has nan."""
-    return [[name, [[metric, repr(float(score))] for metric, score in found.items()]] for name, found in scores.items()]
+    """Scores by data set and metric, in their order; floats as text, which also has nan. LightGBM's own are NumPy's."""
+    if type(scores) is dict and not scores:
+        return None
+    return [
+        [name, [[metric, repr(float(score)), type(score) is float] for metric, score in found.items()]]
+        for name, found in scores.items()
+    ]
 
 
 def _unscored(scores: Any) -> Any:
     from collections import OrderedDict, defaultdict
 
+    import numpy as np
+
+    if scores is None:
+        return {}
     found: Any = defaultdict(OrderedDict)
     for name, metrics in scores:
-        found[name] = OrderedDict((metric, float(score)) for metric, score in metrics)
-    return found if scores else {}
+        found[name] = OrderedDict(
+            (metric, float(score) if plain else np.float64(score)) for metric, score, plain in metrics
+        )
+    return found
 
 
 def _is_json(value: Any) -> bool:
