@@ -37,6 +37,7 @@ class OverNetwork(Contender):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         server = served(self.latency_ms, self.bandwidth)
+        server.reset()
         self.url = server.url
         self.prepare()
 

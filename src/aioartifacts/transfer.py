@@ -445,8 +445,12 @@ class TransferEngine:
                 raise cancelled
             task.result()
 
-    async def _each(self, items: Iterator[K], one: Callable[[K], Coroutine[Any, Any, None]]) -> None:
+    async def _each(self, items: Sequence[K], one: Callable[[K], Coroutine[Any, Any, None]]) -> None:
         """Do something with every item, as many at once as there are transfers; the first error is raised, the others are its notes."""
+        if len(items) < 2:  # the usual case, for which a task group costs more than everything else
+            for item in items:
+                await one(item)
+            return
         failures: list[BaseException] = []
 
         async def guarded(item: K) -> None:
@@ -458,9 +462,10 @@ class TransferEngine:
                 failures.append(error)
                 group.cancel_scope.cancel()
 
+        turns = iter(items)
         async with anyio.create_task_group() as group:
-            for _ in range(self._limits.transfers):
-                group.start_soon(_take_turns, items, guarded)
+            for _ in range(min(self._limits.transfers, len(items))):
+                group.start_soon(_take_turns, turns, guarded)
         if failures:
             raise first_with_notes(failures)
 
@@ -479,9 +484,9 @@ async def _take_turns(items: Iterator[K], one: Callable[[K], Coroutine[Any, Any,
         await one(item)
 
 
-def _pieces(stored: Sequence[Source]) -> Iterator[tuple[Source, int]]:
+def _pieces(stored: Sequence[Source]) -> list[tuple[Source, int]]:
     """Every part in ranges."""
-    return ((source, start) for source in stored for start in range(0, source.size, RANGE))
+    return [(source, start) for source in stored for start in range(0, source.size, RANGE)]
 
 
 def _make_files(stored: Sequence[Source], folders: list[str]) -> dict[str, str]:
