@@ -7,15 +7,23 @@ one, and lets go of the interpreter lock for large buffers.
 from __future__ import annotations
 
 import hashlib
-
-import crc32c as _crc32c
+from collections.abc import Callable
+from functools import cache
 
 from aioartifacts.types import Buffer
 
 
 def crc32c(data: Buffer, value: int = 0) -> int:
     """crc32c (Castagnoli, RFC 3720 appendix B.4) of *data*, continued from *value*."""
-    return _crc32c.crc32c(data, value)
+    return _implementation()(data, value)
+
+
+@cache
+def _implementation() -> Callable[[Buffer, int], int]:
+    # Imported when first needed: it asks importlib.metadata for its own version, which takes longer than importing all of this.
+    from crc32c import crc32c
+
+    return crc32c
 
 
 def hex32(value: int) -> str:
@@ -35,7 +43,7 @@ class Digest:
 
     def update(self, data: Buffer) -> None:
         self.size += len(data)
-        self.crc32c = _crc32c.crc32c(data, self.crc32c)
+        self.crc32c = crc32c(data, self.crc32c)
         if self._sha256 is not None:
             self._sha256.update(data)
 

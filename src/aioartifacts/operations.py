@@ -1,6 +1,6 @@
 """What the steps of `aioartifacts.protocol` can ask for, and be answered: frozen values, carried out by the drivers.
 
-What every load makes is a msgspec struct, which costs a fifth of a frozen dataclass.
+They are msgspec structs, which cost a fifth of frozen dataclasses: every save and load makes some.
 """
 
 from __future__ import annotations
@@ -21,15 +21,13 @@ from aioartifacts.types import INLINE_MAX, Generation, LoadOptions, RetryPolicy,
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Compute(Generic[T]):
+class Compute(msgspec.Struct, Generic[T], frozen=True):
     """Call a function that may take long; the answer is what it returns."""
 
     call: Callable[[], T]
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True):
     """Store a body; the answer is `Stored`, or `Inlined` when it turns out to be of *inline_max* bytes or less."""
 
     path: str
@@ -40,8 +38,7 @@ class Put:
     sha256: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True):
     """Store a record, unless the call has been cancelled meanwhile; the answer is None."""
 
     key: str
@@ -66,22 +63,19 @@ class Get(msgspec.Struct, frozen=True):
     """Whether the answer must tell the generation, which a store may have to compute."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """Ask for an object's `ObjectInfo`."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListUnder:
+class ListUnder(msgspec.Struct, frozen=True):
     """Ask for the list of `ObjectInfo` of everything under a prefix that is known to hold little."""
 
     prefix: str
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True):
     """Remove an object, or exactly one generation of it."""
 
     key: str
@@ -113,15 +107,13 @@ class Decode(msgspec.Struct, Generic[T], frozen=True):
     call: Callable[[Parts], T]
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Let some seconds pass."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """A part that lies in an object of its own."""
 
     size: int
@@ -129,8 +121,7 @@ class Stored:
     sha256: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Inlined:
+class Inlined(msgspec.Struct, frozen=True):
     """A part so small that it goes into the record."""
 
     data: bytes

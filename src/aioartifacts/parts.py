@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import mmap
 import os
-import tempfile
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from aioartifacts.checksum import Digest, hex32
 from aioartifacts.errors import ArtifactError, IntegrityError
@@ -16,6 +15,9 @@ from aioartifacts.objects.base import BlockingObjectStore
 from aioartifacts.operations import Decode, Source
 from aioartifacts.types import MIB
 from aioartifacts.workers import Job
+
+if TYPE_CHECKING:
+    import tempfile
 
 T = TypeVar("T")
 
@@ -130,6 +132,8 @@ class VerifiedParts(Parts):
     def temporary(self, name: str) -> str:
         """Where a part may be copied to, for as long as this object is open."""
         if self._folder is None:
+            import tempfile  # slow to import, and rarely needed
+
             self._folder = tempfile.TemporaryDirectory(prefix="aioartifacts-")
         index = self.names.index(name)
         os.makedirs(folder := os.path.join(self._folder.name, str(index)), exist_ok=True)
