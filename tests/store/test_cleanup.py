@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 
 import pytest
-from opened import BIG, everything, keys, part, record, tree, write
+from opened import BIG, KINDS, everything, keys, part, record, tree, write
 
 from aioartifacts import Buffers, Dump, EncodeError, LocalArtifactStore, Materializer, Part
 
 pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
 
 OTHER = bytes(reversed(BIG))
 

@@ -171,7 +171,8 @@ async def test_every_bit_of_a_record_counts(kind, store, objects, payload):
     assert await store.load("a") == payload
 
 
-async def test_every_truncation_of_a_record_counts(store, objects):
+@pytest.mark.parametrize("kind", ["memory"])
+async def test_every_truncation_of_a_record_counts(kind, store, objects):
     await store.save({"a": 1}, "a")
     sound = read(objects, "a/metadata.json")
     for size in range(len(sound)):
@@ -311,7 +312,8 @@ OUTSIDE = [
 
 @pytest.mark.parametrize("file", OUTSIDE)
 @pytest.mark.parametrize("verb", ["load", "delete", "save"])
-async def test_part_that_would_lie_outside_is_neither_read_nor_removed(store, objects, file, verb):
+@pytest.mark.parametrize("kind", ["local", "memory"])
+async def test_part_that_would_lie_outside_is_neither_read_nor_removed(kind, store, objects, file, verb):
     await store.save_many({"a": BIG, "b": OTHER})
     theirs = record(objects, "b").file
     write_id = record(objects, "a").write_id

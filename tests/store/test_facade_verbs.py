@@ -44,3 +44,38 @@ def test_run_of_the_facade_pickles_with_its_store(store):
     assert (again.path("n", "s"), again.load("n", "s"), again.store.load(run.path("n", "s"))) == (run.path("n", "s"), 1, 1)
 
 
+
+
+def test_every_verb(store):
+    """The facade adds nothing to them, so each is called once."""
+    location = store.save({"a": 1}, "x/a", {"n": 1})
+    assert store.load(location) == store.load("x/a", dict) == {"a": 1}
+    assert (store.exists("x/a"), store.exists("x/b")) == (True, False)
+    assert store.get_metadata("x/a") == {"n": 1}
+    assert store.info("x/a").size == store.size("x/a") > 0
+    assert store.list_artifacts("x") == ["x/a"]
+    assert store.load(store.materialize(1, "n", "r", "s")) == 1
+    assert store.load_many(store.materialize_many({"n": 1, "m": 2}, "r", "s").values())
+    run = store.run("r1", "p", date="2026-11-20")
+    assert run.materialize_many({"n": 1}, "s").keys() == {"n"}
+    assert run.load("n", "s") == 1
+    assert store.delete_many(["x/a", "x/b"]) == {"x/a": True, "x/b": False}
+    assert store.delete_tree("p") == 1
+    assert store.delete("x/a") is False
+    assert store.verify().artifacts == 2
+    assert store.sweep(grace=0).dry_run is True
+    assert store.validate() is True
+    assert (store.name, store.to_dict()["type"]) == ("local", "local")
+    with store as same:
+        assert same is store
+
+
+def test_over_an_async_object_store(tmp_path):
+    from opened import BIG, beneath
+
+    from aioartifacts.testing import AsyncObjectStoreAdapter
+
+    with aioartifacts.sync.ArtifactStore(AsyncObjectStoreAdapter(beneath("memory", None)), trust="all") as store:
+        store.save_many({"a": BIG, "b": 1})
+        assert store.load_many(["a", "b"]) == {"a": BIG, "b": 1}
+        assert sorted(info.path for info in store.iter_artifacts()) == ["a", "b"]

@@ -166,7 +166,8 @@ async def test_delete_tree_refuses_the_location_of_the_store(store):
     assert await store.exists("a")
 
 
-async def test_delete_tree_over_more_than_a_page(store):
+@pytest.mark.parametrize("kind", ["memory", "async"])
+async def test_delete_tree_over_more_than_a_page(kind, store):
     await store.save_many({f"n/{i}": i for i in range(1100)})
     assert await store.delete_tree("n") == 1100
     assert await store.list_artifacts() == []

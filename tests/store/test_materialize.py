@@ -6,12 +6,17 @@ import datetime
 from types import SimpleNamespace
 
 import pytest
-from opened import BIG, keys
+from opened import BIG, KINDS, keys
 
 import aioartifacts.store
 from aioartifacts import InvalidConfigError, InvalidPathError, Run
 
 pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
 
 NOV_20 = datetime.datetime(2026, 11, 20, 23, 59, 59, tzinfo=datetime.UTC)
 

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 
 import pytest
-from opened import BIG, beneath, document, everything, forge, keys, over, part, read, record, write
+from opened import BIG, KINDS, beneath, document, everything, forge, keys, over, part, read, record, write
 
 from aioartifacts import (
     ArtifactExistsError,
@@ -21,6 +21,11 @@ from aioartifacts.record import decode_record
 from aioartifacts.testing import Fault, FaultyObjectStore
 
 pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
 
 OTHER = bytes(reversed(BIG))
 

@@ -30,6 +30,11 @@ from aioartifacts import (
 pytestmark = pytest.mark.asyncio
 
 
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
 async def test_what_was_saved_is_loaded(store):
     await store.save({"a": (1, 2)}, "experiments/first")
     assert await store.load("experiments/first") == {"a": (1, 2)}
