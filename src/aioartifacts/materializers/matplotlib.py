@@ -113,7 +113,7 @@ def _drawn(figure: Figure) -> tuple[bytes | None, str]:
     width, height = figure.get_size_inches()
     try:
         figure.set_dpi(min(100.0, _PIXELS / max(width, height)))
-        FigureCanvasAgg(figure).print_png(target)
+        FigureCanvasAgg(figure).print_png(target)  # type: ignore[no-untyped-call]
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"[:500]
     return target.getvalue(), ""

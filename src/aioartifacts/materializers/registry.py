@@ -124,6 +124,7 @@ DEFAULT: tuple[Entry, ...] = (
     Entry("polars-parquet", f"{_HERE}.polars:ParquetMaterializer", packages=("polars",), extra="polars"),
     Entry("matplotlib", f"{_HERE}.matplotlib:FigureMaterializer", packages=("matplotlib",), extra="matplotlib"),
     Entry("plotly", f"{_HERE}.plotly:FigureMaterializer", packages=("plotly",), extra="plotly"),
+    Entry("pillow", f"{_HERE}.pillow:ImageMaterializer", packages=("PIL",), extra="pillow"),
     Entry("file", f"{_HERE}.files:FileMaterializer"),
     Entry("folder", f"{_HERE}.files:FolderMaterializer"),
     Entry("flowyml-pickle", f"{_HERE}.flowyml:FlowyMLPickle"),
