@@ -79,6 +79,7 @@ class Pipe:
         assert self._group is not None
         if self._flow is not None:
             self._flow.cancel()
+            self._group.cancel_scope.cancel()  # a producer that has not begun never will
         # The error passes by the group, which would wrap it; the producer's own error has come through the pipe already.
         await self._group.__aexit__(None, None, None)
         return None
