@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -117,6 +118,10 @@ def _check(path: str) -> None:
             _FILES
         ):
             raise ValueError("the .keras file holds other files than Keras writes for a model, or compressed ones")
+        if any(item.file_size != item.compress_size for item in items) or sum(
+            item.file_size for item in items
+        ) > os.path.getsize(path):
+            raise ValueError("a file in the .keras file says another size than it has")
         _check_config(json.loads(file.read("config.json")), 0)
         with file.open("model.weights.h5") as weights:
             _check_weights(weights)

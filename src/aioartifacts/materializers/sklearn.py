@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import ClassVar
 from zipfile import ZIP_STORED, ZipFile
@@ -77,4 +78,8 @@ def _untrusted(path: str) -> list[str]:
             raise ValueError(
                 "the skops file is compressed, which aioartifacts never writes, and may be larger than memory"
             )
+        if any(item.file_size != item.compress_size for item in file.infolist()):
+            raise ValueError("a file in the skops file says another size than it has")
+        if sum(item.file_size for item in file.infolist()) > os.path.getsize(path):
+            raise ValueError("the files in the skops file overlap")
     return list(skops.io.get_untrusted_types(file=path))

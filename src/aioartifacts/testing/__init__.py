@@ -24,9 +24,13 @@ from aioartifacts.testing.stores import (
 )
 
 if TYPE_CHECKING:
+    from aioartifacts.testing.materializer_suite import MaterializerSuite as MaterializerSuite
     from aioartifacts.testing.objectstore_suite import ObjectStoreSuite as ObjectStoreSuite
 
-_SUITES = {"ObjectStoreSuite": "aioartifacts.testing.objectstore_suite"}
+_SUITES = {
+    "MaterializerSuite": "aioartifacts.testing.materializer_suite",
+    "ObjectStoreSuite": "aioartifacts.testing.objectstore_suite",
+}
 
 if "pytest" in sys.modules:
     import pytest
@@ -35,7 +39,7 @@ if "pytest" in sys.modules:
     pytest.register_assert_rewrite(
         *(
             f"{__name__}.{module}"
-            for module in ("driving", "writing_laws", "rival_laws", "reading_laws", "objectstore_suite")
+            for module in ("driving", "writing_laws", "rival_laws", "reading_laws", "objectstore_suite", "materializer_suite")
         )
     )
 
@@ -53,6 +57,7 @@ __all__ = [
     "AsyncSlowObjectStore",
     "Fault",
     "FaultyObjectStore",
+    "MaterializerSuite",
     "ObjectStoreSuite",
     "RecordedCall",
     "RecordingObjectStore",
