@@ -125,6 +125,7 @@ DEFAULT: tuple[Entry, ...] = (
     Entry("matplotlib", f"{_HERE}.matplotlib:FigureMaterializer", packages=("matplotlib",), extra="matplotlib"),
     Entry("plotly", f"{_HERE}.plotly:FigureMaterializer", packages=("plotly",), extra="plotly"),
     Entry("pillow", f"{_HERE}.pillow:ImageMaterializer", packages=("PIL",), extra="pillow"),
+    Entry("xarray", f"{_HERE}.xarray:XarrayMaterializer", packages=("xarray",), extra="xarray"),
     Entry("file", f"{_HERE}.files:FileMaterializer"),
     Entry("folder", f"{_HERE}.files:FolderMaterializer"),
     Entry("flowyml-pickle", f"{_HERE}.flowyml:FlowyMLPickle"),
