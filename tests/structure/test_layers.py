@@ -37,6 +37,7 @@ FENCES = {
     "numpy": {
         "materializers.jax", "materializers.torch", "materializers.numpy", "materializers.pandas",
         "materializers.flowyml", "materializers.scipy", "materializers.xarray", "materializers.lightgbm",
+        "materializers.plotly",
     },
     "pandas": {"materializers.pandas", "materializers.flowyml", "materializers.xarray"},
     "pyarrow": {"materializers.pandas", "materializers.arrow"},
