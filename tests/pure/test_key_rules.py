@@ -96,7 +96,7 @@ def test_what_is_no_plain_str(path: object) -> None:
     "path",
     [
         "a", "A-Z_9", "a/b/c", "a.b.c/d", "..a", ".a", "a..b", "ab:c", "1:x", "é:x", "a b", "ä/日本", "com", "com10", "console", "nulx.txt",
-        "metadata.jsonx", "metadata.json.bak", ".aioartifact", ".part", ".partsx", "x" * 255, "é" * 127, 
+        "metadata.jsonx", "metadata.json.bak", ".aioartifact", ".part", ".partsx", "x" * 255, "é" * 127,
         "/".join(["ab"] * 233), "/".join(["é"] * 233),
         "a\u00a0b", "+://a".replace("://", ":/"), "9a:b", "a://b".replace("a:", "é:").replace("//", "/"),
     ],
