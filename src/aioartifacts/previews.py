@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from aioartifacts.materializers.base import Declined, Materializer
+from aioartifacts.materializers.base import Declined, Dump, Materializer
 from aioartifacts.types import KIB
 
 PREVIEW_MAX = 64 * KIB
@@ -18,7 +18,7 @@ _KEY = "preview"
 _log = logging.getLogger("aioartifacts")
 
 
-def describe(materializer: Materializer, obj: object, path: str, *, previews: bool) -> dict[str, Any]:
+def describe(materializer: Materializer, dump: Dump, obj: object, path: str, *, previews: bool) -> dict[str, Any]:
     """The summary for the record, with the preview in it.
 
     What fails, is no JSON or is too large is left out and logged: an artifact is not lost over its picture.
@@ -27,7 +27,7 @@ def describe(materializer: Materializer, obj: object, path: str, *, previews: bo
     summary.pop(_KEY, None)
     if previews and type(materializer).preview is not Materializer.preview:
         preview = _asked(materializer.preview, obj, path, _KEY)
-        if preview:
+        if preview and preview.get("part") in (None, *(part.name for part in dump.parts)):
             summary[_KEY] = preview
     return summary
 

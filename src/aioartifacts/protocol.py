@@ -197,7 +197,7 @@ def encode(obj: object, path: str, config: Config, format: str | None) -> Encode
     for materializer in config.materializers.candidates(obj, format):
         try:
             dump = materializer.dump(obj)
-            summary = describe(materializer, obj, path, previews=config.previews)
+            summary = describe(materializer, dump, obj, path, previews=config.previews)
         except Declined as reason:
             declined.append(f"{materializer.format}: {reason}")
             continue

@@ -77,7 +77,8 @@ class ArtifactInfo:
     environment: Mapping[str, str]
     """Versions of the interpreter and the libraries that wrote it."""
     preview: Mapping[str, JSON]
-    """Something to show: ``text``, or ``columns`` and ``rows`` of text, or ``png`` in base64; empty when there is nothing."""
+    """Something to show: ``text``, or ``columns`` and ``rows`` of text, or ``png`` in base64, or ``part``, the name of a part that is
+    a picture; empty when there is nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ def test_suite_without_examples_says_so() -> None:
     ("code", "event"),
     [
         ("__import__('pickle').loads(b'cos\\nsystem\\n.')", "pickle.find_class"),
-        ("__import__('socket').socket()", "socket"),
+        ("__import__('socket').socket().close()", "socket"),
         ("exec('1 + 1')", "exec"),
         ("__import__('no_such_package')", "import no_such_package"),
         ("__import__('subprocess').run(['true'])", "subprocess.Popen"),

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from aioartifacts.materializers.arrow_ipc import check_file, check_stream
+from aioartifacts.materializers import glimpse
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.types import JSON
 
@@ -81,6 +82,15 @@ class ArrowMaterializer(Materializer):
         if not isinstance(known, pa.Schema):
             found["shape"] = list(known.shape)
         return found
+
+    def preview(self, obj: object) -> Mapping[str, JSON]:
+        known: Any = obj
+        if isinstance(known, pa.Schema):
+            return {}
+        if isinstance(known, pa.Array | pa.ChunkedArray):
+            return glimpse.items(known[: glimpse.ITEMS].to_pylist(), len(known))
+        columns = [column[: glimpse.ROWS].to_pylist() for column in known.columns[: glimpse.COLUMNS]]
+        return glimpse.table(known.schema.names, zip(*columns, strict=True))
 
 
 def _kind(obj: object) -> str | None:

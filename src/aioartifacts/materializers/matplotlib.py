@@ -81,6 +81,9 @@ class FigureMaterializer(Materializer):
             "titles": [title[:200] for title in titles if title][:20],
         }
 
+    def preview(self, obj: object) -> Mapping[str, JSON]:
+        return {"part": _PREVIEW}
+
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """Leaves large buffers beside the stream, and out of it that pyplot knew the figure."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 
+from aioartifacts.materializers import glimpse
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.materializers.numpy_npy import Array, decode, encode, header, shape_of
 from aioartifacts.types import JSON
@@ -42,6 +43,12 @@ class ArrayMaterializer(Materializer):
 
     def summary(self, obj: object) -> Mapping[str, JSON]:
         return _summary(_array(obj))
+
+    def preview(self, obj: object) -> Mapping[str, JSON]:
+        array = _array(obj)
+        return (
+            glimpse.items(array.flat[: glimpse.ITEMS].tolist(), array.size) if array.ndim else glimpse.text(str(array))
+        )
 
 
 class ScalarMaterializer(ArrayMaterializer):

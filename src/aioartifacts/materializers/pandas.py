@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from aioartifacts.materializers import glimpse
 from aioartifacts.materializers.base import Dump, Materializer, Part, Parts, Producer
 from aioartifacts.materializers.pandas_arrow import Columns, Field, Fields, Kind
 from aioartifacts.materializers.pandas_axes import TYPES, decode_index, encode_index
@@ -82,6 +83,15 @@ class PandasMaterializer(Materializer):
             return {"shape": list(held.shape), "dtypes": dtypes}
         dtype = "MultiIndex" if isinstance(held, pd.MultiIndex) else str(held.dtype)
         return {"shape": [len(held)], "dtype": dtype}
+
+    def preview(self, obj: object) -> Mapping[str, JSON]:
+        held: Any = obj
+        if isinstance(held, pd.DataFrame):
+            head = held.iloc[: glimpse.ROWS, : glimpse.COLUMNS]
+            return glimpse.table(head.columns, (list(row) for row in head.itertuples(index=False, name=None)))
+        return glimpse.items(
+            iter(held[: glimpse.ITEMS] if isinstance(held, pd.Index) else held.iloc[: glimpse.ITEMS]), len(held)
+        )
 
     def _dump(self, spec: Mapping[str, JSON], fields: Fields) -> Dump:
         metadata = {_KEY: json.dumps(spec, allow_nan=False, separators=(",", ":")).encode()}

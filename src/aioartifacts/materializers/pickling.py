@@ -105,7 +105,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         return False
 
 
-def _remade(plain: type, scalar: Any) -> tuple[type, tuple[Any]]:
+def _remade(plain: Any, scalar: Any) -> tuple[Any, tuple[Any]]:
     """Pickle a scalar that is also a str or bytes by what it says."""
     return type(scalar), (plain.__getitem__(scalar, slice(None)),)
 

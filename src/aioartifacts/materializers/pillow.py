@@ -7,6 +7,7 @@ but not what the file held besides. One of several frames is refused: pickle wou
 
 from __future__ import annotations
 
+import base64
 import importlib
 import re
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ _TIFF = frozenset(["F", "I", "I;16B", "CMYK", "YCbCr", "LAB", "PA"])
 _STAND_INS: Mapping[str, str] = {"HSV": "RGB", "La": "LA", "RGBa": "RGBA", "RGBX": "RGBA", "I;16L": "I;16"}
 """Modes that no file has, and those under which their bytes are written."""
 _READERS: Mapping[str, Any] = {"data.png": PngImagePlugin.PngImageFile, "data.tiff": TiffImagePlugin.TiffImageFile}
+_THUMBNAIL = 128
+"""Pixels of a preview's longer side."""
 _PLUGIN = re.compile(r"PIL\.[A-Za-z0-9]+ImagePlugin")
 _BYTES_MAX = 1024 * MIB
 """What a stranger's image may take, decoded. PNG compresses up to a thousandfold."""
@@ -80,6 +83,19 @@ class ImageMaterializer(Materializer):
     def summary(self, obj: object) -> Mapping[str, JSON]:
         image: Any = obj
         return {"size": list(image.size), "mode": image.mode, "format": image.format}
+
+    def preview(self, obj: object) -> Mapping[str, JSON]:
+        image: Any = obj
+        if max(image.size) <= _THUMBNAIL:
+            return {"part": "data.png"}  # small enough to be shown as it is
+        if not all(image.size):
+            return {}
+        scale = _THUMBNAIL / max(image.size)
+        size = tuple(max(1, round(length * scale)) for length in image.size)
+        small = image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
+        file = BytesIO()
+        small.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0).save(file, "PNG")
+        return {"png": base64.b64encode(file.getvalue()).decode()}
 
 
 def _is_from_file(cls: type) -> bool:

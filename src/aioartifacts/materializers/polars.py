@@ -13,6 +13,7 @@ import polars as pl
 
 from aioartifacts.errors import DecodeError, EncodeError
 from aioartifacts.materializers.arrow_ipc import check_file
+from aioartifacts.materializers import glimpse
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.types import JSON, MIB
 
@@ -84,6 +85,13 @@ class PolarsMaterializer(Materializer):
             }
         assert isinstance(obj, pl.DataFrame)
         return {"shape": list(obj.shape), "columns": _columns(obj)}
+
+    def preview(self, obj: object) -> Mapping[str, JSON]:
+        if isinstance(obj, pl.Series):
+            return glimpse.items(obj.head(glimpse.ITEMS), len(obj))
+        assert isinstance(obj, pl.DataFrame)
+        head = obj[: glimpse.ROWS, : glimpse.COLUMNS]
+        return glimpse.table(head.columns, head.rows())
 
     def _check_schema(self, frame: pl.DataFrame) -> None:
         """Raises `Declined` for types that do not come back, which one row of nulls is enough to see."""

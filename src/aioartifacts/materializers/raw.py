@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from aioartifacts.errors import DecodeError
+from aioartifacts.materializers import glimpse
 from aioartifacts.materializers.base import Buffers, Declined, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.types import JSON
 
@@ -141,6 +142,10 @@ class StrMaterializer(Materializer):
 
     def summary(self, obj: object) -> Mapping[str, JSON]:
         return {"characters": len(obj)}  # type: ignore[arg-type]  # a str: `accepts`
+
+    def preview(self, obj: object) -> Mapping[str, JSON]:
+        assert isinstance(obj, str)
+        return glimpse.text(obj)
 
 
 class _Text:

@@ -12,6 +12,7 @@ import msgspec
 import torch
 
 from aioartifacts.errors import UntrustedArtifactError
+from aioartifacts.materializers import glimpse
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.materializers.torch_file import layout, places
 from aioartifacts.materializers.torch_tensors import TensorReader, TensorWriter, storage_reader
@@ -69,6 +70,16 @@ class TorchMaterializer(Materializer):
 
     def summary(self, obj: object) -> Mapping[str, JSON]:
         return _tensor_summary(obj) if isinstance(obj, torch.Tensor) else _container_summary(obj)
+
+    def preview(self, obj: object) -> Mapping[str, JSON]:
+        if isinstance(obj, dict):
+            return glimpse.entries(((key, _shown(value)) for key, value in obj.items()), len(obj))
+        if isinstance(obj, torch.Tensor) and obj.layout is torch.strided and obj.device.type == "cpu":
+            first = obj.detach()
+            while first.ndim > 1 and first.shape[0]:
+                first = first[0]
+            return glimpse.items(first.reshape(-1)[: glimpse.ITEMS].tolist(), obj.numel())
+        return {}
 
 
 class SafetensorsMaterializer(TorchMaterializer):
@@ -152,6 +163,10 @@ class StateDictMaterializer(TorchMaterializer):
 
     def summary(self, obj: object) -> Mapping[str, JSON]:
         return super().summary(obj.state_dict() if isinstance(obj, torch.nn.Module) else obj)
+
+
+def _shown(value: object) -> object:
+    return f"tensor {tuple(value.shape)}" if isinstance(value, torch.Tensor) else value
 
 
 class _Reading:

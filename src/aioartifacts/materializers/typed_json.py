@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from copy import copy
 from typing import Any
 
+from aioartifacts.materializers import glimpse
 from aioartifacts.materializers.base import Buffers, Declined, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.materializers.collector import paused
 from aioartifacts.materializers.typed_decode import Decoder, parsed
@@ -55,6 +56,13 @@ class JsonMaterializer(Materializer):
 
     def summary(self, obj: object) -> Mapping[str, JSON]:
         return {"length": len(obj)} if isinstance(obj, (list, tuple, dict, set, frozenset)) else {}
+
+    def preview(self, obj: object) -> Mapping[str, JSON]:
+        if isinstance(obj, dict):
+            return glimpse.entries(obj.items(), len(obj))
+        if isinstance(obj, (list, tuple, set, frozenset)):
+            return glimpse.items(obj, len(obj))
+        return {} if obj is None else glimpse.text(glimpse.cell(obj))
 
 
 def encode(obj: object, *, plain: bool = True) -> Dump:

@@ -13,7 +13,17 @@ from contextlib import contextmanager
 from types import CodeType
 from typing import Any
 
-_PROCESSES = {"os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile", "subprocess.Popen", "pty.spawn"}
+_PROCESSES = {
+    "os.system",
+    "os.exec",
+    "os.fork",
+    "os.forkpty",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.startfile",
+    "subprocess.Popen",
+    "pty.spawn",
+}
 _OTHERS = {"pickle.find_class", "code.__new__", "ctypes.dlopen", "webbrowser.open", "urllib.Request", "sys.remote_exec"}
 
 _here = threading.local()
@@ -53,7 +63,11 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     elif event == "exec":
         code = arguments[0]
         # Code of a module that is imported has a file.
-        if isinstance(code, CodeType) and code.co_filename.startswith("<") and not code.co_filename.startswith("<frozen"):
+        if (
+            isinstance(code, CodeType)
+            and code.co_filename.startswith("<")
+            and not code.co_filename.startswith("<frozen")
+        ):
             found.append(f"exec {code.co_filename} {code.co_names!r:.200}")
 
 

@@ -81,7 +81,10 @@ class MaterializerSuite:
 
     def _stores(self, folder: Path, **options: Any) -> Iterator[ArtifactStore]:
         for inline_max in (0, 16 * KIB):
-            for make in (MemoryArtifactStore, lambda **o: LocalArtifactStore(folder / str(inline_max), durability="process", **o)):  # noqa: B023
+            for make in (
+                MemoryArtifactStore,
+                lambda **o: LocalArtifactStore(folder / str(inline_max), durability="process", **o),
+            ):  # noqa: B023
                 registry = MaterializerRegistry()
                 registry.register(self._made())
                 yield make(materializers=registry, inline_max=inline_max, **options)
@@ -115,7 +118,9 @@ class MaterializerSuite:
             first = written(dump)
             assert written(dump) == first, name
             for part in dump.parts:
-                assert part.body.size in (None, len(first[part.name])), f"{name}: {part.name} says another size than it writes"
+                assert part.body.size in (None, len(first[part.name])), (
+                    f"{name}: {part.name} says another size than it writes"
+                )
 
     def test_meta_summary_and_preview_are_small_json(self) -> None:
         made = self._made()
@@ -149,9 +154,19 @@ class MaterializerSuite:
         for number, obj in enumerate(examples.values()):
             here.save(obj, f"examples/{number}", format=self._made().format)
         cls = type(self._made())
-        arguments = [json.dumps(sys.path), cls.__module__, cls.__qualname__, *(str(tmp_path / part / "0") for part in ("here", "there"))]
+        arguments = [
+            json.dumps(sys.path),
+            cls.__module__,
+            cls.__qualname__,
+            *(str(tmp_path / part / "0") for part in ("here", "there")),
+        ]
         done = subprocess.run(
-            [sys.executable, "-c", _CHILD, *arguments], env=dict(os.environ), capture_output=True, text=True, timeout=300, check=False
+            [sys.executable, "-c", _CHILD, *arguments],
+            env=dict(os.environ),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         for number, (name, obj) in enumerate(examples.items()):
@@ -202,10 +217,19 @@ class MaterializerSuite:
             assert not done, f"{name}: loading it did {done}"
             for part in data:
                 for protocol in (0, 2, 5):
-                    self._load_damaged(made, {**data, part: pickle.dumps(_Trap(), protocol)}, dump.meta, True, f"{name}: a pickle as {part}")
+                    self._load_damaged(
+                        made,
+                        {**data, part: pickle.dumps(_Trap(), protocol)},
+                        dump.meta,
+                        True,
+                        f"{name}: a pickle as {part}",
+                    )
         assert not _ran
 
-    def _load_damaged(self, made: Materializer, data: dict[str, bytes], meta: Mapping[str, Any], safe: bool, what: str) -> None:
+    def _load_damaged(
+        self, made: Materializer, data: dict[str, bytes], meta: Mapping[str, Any], safe: bool, what: str
+    ) -> None:
+        done: list[str] = []
         tracemalloc.start()
         try:
             with watching() as done:
@@ -228,7 +252,9 @@ class _Trap:
 def _damaged(data: bytes, count: int, *, flips: bool) -> Iterator[tuple[str, bytes]]:
     yield "empty", b""
     chance = random.Random(len(data))
-    for at in sorted({0, 1, len(data) // 2, max(len(data) - 1, 0), *(chance.randrange(len(data) + 1) for _ in range(count // 4))}):
+    for at in sorted(
+        {0, 1, len(data) // 2, max(len(data) - 1, 0), *(chance.randrange(len(data) + 1) for _ in range(count // 4))}
+    ):
         yield f"cut at {at}", data[:at]
     if not flips or not data:
         return

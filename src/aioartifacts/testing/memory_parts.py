@@ -17,7 +17,9 @@ from aioartifacts.types import JSON, Buffer, LoadOptions
 class MemoryParts(Parts):
     """What a store hands to ``load``. A context manager, so that the files of `path` go away."""
 
-    def __init__(self, data: Mapping[str, bytes], meta: Mapping[str, JSON], *, trusted: bool, options: LoadOptions) -> None:
+    def __init__(
+        self, data: Mapping[str, bytes], meta: Mapping[str, JSON], *, trusted: bool, options: LoadOptions
+    ) -> None:
         self.names = tuple(data)
         self.meta = meta
         self.options = options
