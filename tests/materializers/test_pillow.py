@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,27 @@ from aioartifacts.materializers.base import Declined
 from aioartifacts.materializers.pillow import ImageMaterializer
 
 PILLOW = ImageMaterializer()
-MODES = ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16", "I;16B", "I;16L"]  # fmt: skip
+MODES = [
+    "1",
+    "L",
+    "LA",
+    "La",
+    "P",
+    "PA",
+    "RGB",
+    "RGBA",
+    "RGBa",
+    "RGBX",
+    "CMYK",
+    "YCbCr",
+    "LAB",
+    "HSV",
+    "I",
+    "F",
+    "I;16",
+    "I;16B",
+    "I;16L",
+]
 
 
 def noise(mode: str, size: tuple[int, int] = (7, 5)) -> Any:
@@ -191,6 +212,20 @@ def test_compressed_tiff_is_refused() -> None:
     dump = PILLOW.dump(noise("CMYK"))
     with pytest.raises(ValueError, match="compressed"):
         load(PILLOW, {**written(dump), "data.tiff": target.getvalue()}, through_record(dump.meta), trusted=False)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_preview_is_a_picture_or_names_one(name: str) -> None:
+    preview: Any = PILLOW.preview(IMAGES[name])
+    if "part" in preview:
+        assert preview["part"] in [part.name for part in PILLOW.dump(IMAGES[name]).parts]
+    else:
+        assert Image.open(BytesIO(b64decode(preview["png"]))).size == IMAGES[name].size
+
+
+def test_preview_of_a_large_image_is_small() -> None:
+    preview: Any = PILLOW.preview(noise("I", (400, 100)))
+    assert Image.open(BytesIO(b64decode(preview["png"]))).size == (128, 32)
 
 
 def test_summary_tells_size_and_mode() -> None:

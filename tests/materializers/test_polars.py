@@ -244,7 +244,8 @@ def test_loads_in_a_fresh_process(tmp_path: Path) -> None:
     (tmp_path / "data.arrow").write_bytes(written(dump)["data.arrow"])
     code = (
         "import sys, pathlib; from parts import load; from aioartifacts.materializers.polars import PolarsMaterializer as P;"
-        f"f = load(P(), {{'data.arrow': pathlib.Path({str(tmp_path / 'data.arrow')!r}).read_bytes()}}, {through_record(dump.meta)!r}, trusted=False);"
+        f"data = {{'data.arrow': pathlib.Path({str(tmp_path / 'data.arrow')!r}).read_bytes()}};"
+        f"f = load(P(), data, {through_record(dump.meta)!r}, trusted=False);"
         "print(f.rows(), f.schema, 'pyarrow' in sys.modules)"
     )
     run = subprocess.run(

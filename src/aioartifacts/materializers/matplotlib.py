@@ -1,9 +1,9 @@
 """Matplotlib figures: a pickle, which only the same version is sure to read, and a picture, which lasts.
 
 The parts are ``data.pkl``, a protocol-5 pickle; ``buffer-N.bin``, the larger arrays in it as they lie in memory; and
-``preview.png``. The picture is drawn from a copy that the pickle gave, so the figure itself is never touched, and one that cannot be loaded is
-noticed when it is saved. No backend is chosen, and nothing of pyplot is asked or changed, neither when saving nor when loading: a figure
-that pyplot had shown comes back as one that it does not know.
+``preview.png``. The picture is drawn from a copy that the pickle gave, so the figure itself is never touched, and one
+that cannot be loaded is noticed when it is saved. No backend is chosen, and nothing of pyplot is asked or changed,
+neither when saving nor when loading: a figure that pyplot had shown comes back as one that it does not know.
 """
 
 from __future__ import annotations

@@ -86,11 +86,13 @@ class ImageMaterializer(Materializer):
 
     def preview(self, obj: object) -> Mapping[str, JSON]:
         image: Any = obj
-        if max(image.size) <= _THUMBNAIL:
+        if max(image.size) <= _THUMBNAIL and image.mode not in _TIFF and image.mode not in _STAND_INS:
             return {"part": "data.png"}  # small enough to be shown as it is
         if not all(image.size):
             return {}
-        scale = _THUMBNAIL / max(image.size)
+        if image.mode == "La":
+            image = image.convert("LA")  # the only mode it converts to
+        scale = min(1.0, _THUMBNAIL / max(image.size))
         size = tuple(max(1, round(length * scale)) for length in image.size)
         small = image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
         file = BytesIO()

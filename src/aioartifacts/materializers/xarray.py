@@ -223,7 +223,7 @@ def _marked(value: Any, arrays: list[Array]) -> Any:
         return {_MARK: "array" if type(value) is np.ndarray else "scalar", "number": len(arrays) - 1}
     if isinstance(value, np.dtype):
         if value.fields is not None or value.hasobject or np.dtype(value.str) != value:
-            if value != object:
+            if value != np.dtype(object):
                 raise Declined(f"an attribute is the dtype {value}")
             return {_MARK: "object"}
         return {_MARK: "dtype", "is": value.str}
