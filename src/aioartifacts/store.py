@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, BinaryIO, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
@@ -124,7 +124,7 @@ class ArtifactStore:
         self.name = name or self._kind
         self._objects = objects
         self._options = options
-        self._limits = _check_limits(options.get("limits", Limits()))
+        self._limits = _check_limits(options.get("limits", _default_limits(objects)))
         self._materializers = options.get("materializers")
         self._config = Config(
             materializers=self.materializers,
@@ -145,7 +145,7 @@ class ArtifactStore:
                 self._objects,
                 CallerWorkers(pool) if in_caller else LoopWorkers(pool),
                 ByteBudget(self._limits.memory),
-                together=getattr(self._objects, "durability", "process") == "full",
+                together=_is_durable(self._objects),
             )
         from aioartifacts.transfer import TransferEngine
 
@@ -853,6 +853,19 @@ def _check_retry(retry: RetryPolicy) -> RetryPolicy:
     if not isinstance(retry, RetryPolicy):
         raise InvalidConfigError(f"retry is a RetryPolicy, not {retry!r}")
     return retry
+
+
+_SYNCING_WORKERS = 4
+"""Threads that wait for a disk together: it makes what they sync durable at once. Sixteen are slower than four."""
+
+
+def _default_limits(objects: BlockingObjectStore | AsyncObjectStore) -> Limits:
+    limits = Limits()
+    return replace(limits, workers=max(_SYNCING_WORKERS, limits.workers)) if _is_durable(objects) else limits
+
+
+def _is_durable(objects: BlockingObjectStore | AsyncObjectStore) -> bool:
+    return getattr(objects, "durability", "process") == "full"
 
 
 def _check_limits(limits: Limits) -> Limits:

@@ -118,7 +118,7 @@ class Limits:
 
     Attributes:
         transfers: object-store requests in flight, at most.
-        workers: threads that encode and decode, at most.
+        workers: threads that encode and decode, at most. Left to itself, a local store with full durability uses four or more.
         memory: bytes the library itself may hold for payloads and chunks, at most.
     """
 
