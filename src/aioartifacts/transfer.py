@@ -98,6 +98,8 @@ class TransferEngine:
         self._retry_policy = retry
         self._slots = Quota(limits.transfers)
         self._memory = Memory(limits.memory, LARGE)
+        self._large = Quota(max(1, limits.transfers - max(1, limits.transfers // 4)))
+        """Slots that large uploads may take: some are left for the small."""
         self._spools = Quota(limits.workers)
 
     # Verbs
@@ -305,7 +307,8 @@ class TransferEngine:
 
     async def _put_buffers(self, put: Put, body: Buffers) -> Stored | Inlined:
         digest = await self._digest(body, put)
-        async with self._memory.hold(min(body.size, CHUNK)), self._slots.hold(1):
+        large = 1 if body.size > LARGE else 0
+        async with self._memory.hold(min(body.size, CHUNK)), self._large.hold(large), self._slots.hold(1):
             return await self._store(put, MemoryBody(body.buffers, digest), digest)
 
     async def _digest(self, body: Buffers, put: Put) -> Digest:
@@ -341,7 +344,7 @@ class TransferEngine:
                 if not self._memory.at_once(size):
                     small = None
                     await pipe.rewind()
-            async with self._memory.hold(size), self._slots.hold(1):
+            async with self._memory.hold(size), self._large.hold(1 if size > LARGE else 0), self._slots.hold(1):
                 if small is not None:
                     return await self._store(put, MemoryBody((memoryview(small),), pipe.digest), pipe.digest)
                 info = await self._retry(lambda: self._objects.put(put.key, pipe.body))
