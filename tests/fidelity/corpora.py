@@ -233,7 +233,7 @@ def torch() -> Values:
 
 def sklearn() -> Values:
     from sklearn.svm import SVC
-    from test_sklearn import ESTIMATORS, X, Y, Doubling
+    from test_sklearn import ESTIMATORS, Doubling, X, Y
 
     return {**{name: model.fit(X, Y) for name, model in ESTIMATORS.items()}, "not fitted": SVC(C=2.5), "subclass": Doubling(4.0)}
 
@@ -266,7 +266,7 @@ def lightgbm() -> Values:
         "stopped early": lightgbm.train(
             {**QUIET, "objective": "binary"}, data, 9, valid_sets=[lightgbm.Dataset(X[40:], Y[40:], reference=data)],
             callbacks=[lightgbm.early_stopping(2, verbose=False)],
-        ),  # fmt: skip
+        ),
         "classifier": lightgbm.LGBMClassifier(n_estimators=3, **QUIET).fit(X, Y),
         "regressor, not fitted": lightgbm.LGBMRegressor(n_estimators=3, **QUIET),
     }

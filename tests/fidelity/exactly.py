@@ -129,7 +129,7 @@ def _numpy(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
             return f"{where}.{what}: {getattr(left, what)} became {getattr(right, what)}"
     if left.dtype.char != right.dtype.char or left.dtype.isalignedstruct != right.dtype.isalignedstruct or left.dtype.type is not right.dtype.type:
         return f"{where}.dtype: {left.dtype!r} became {right.dtype!r}"
-    if left.flags.f_contiguous and not right.flags.f_contiguous or left.flags.c_contiguous and not right.flags.c_contiguous:
+    if (left.flags.f_contiguous and not right.flags.f_contiguous) or (left.flags.c_contiguous and not right.flags.c_contiguous):
         return f"{where}: the order of its memory"
     if left.dtype.char == "g" and isinstance(a, np.ndarray):
         found = c.compare(list(left.flat), list(right.flat), where)

@@ -121,7 +121,7 @@ def table(results: dict[str, Result], *, markdown: bool = False) -> str:
     for family, result in results.items():
         formats = sorted(set(result.exact.values()))
         rows.append((family, str(result.total), str(len(result.exact)), str(len(result.refused)), str(len(result.different)), ", ".join(formats)))
-    counts = [sum(getattr(r, "total") if n == 0 else len(getattr(r, what)) for r in results.values()) for n, what in enumerate(("total", "exact", "refused", "different"))]
+    counts = [sum(r.total if n == 0 else len(getattr(r, what)) for r in results.values()) for n, what in enumerate(("total", "exact", "refused", "different"))]
     rows.append(("all", *map(str, counts), ""))  # type: ignore[arg-type]
     if markdown:
         lines = [" | ".join(row) for row in rows]

@@ -19,7 +19,6 @@ import torch
 from exactly import difference
 from test_networkx import GRAPHS
 
-
 from aioartifacts.materializers.arrow import ArrowMaterializer
 from aioartifacts.materializers.dataclasses import DataclassMaterializer
 from aioartifacts.materializers.networkx import GraphMaterializer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import sys
 from collections.abc import Mapping
@@ -99,8 +100,7 @@ class Hoards(NoteMaterializer):
 
 
 def suite(made: type[Materializer]) -> Any:
-    found = type("Suite", (TestSoundOne,), {"materializer": made})()
-    return found
+    return type("Suite", (TestSoundOne,), {"materializer": made})()
 
 
 @pytest.mark.parametrize(
@@ -141,11 +141,8 @@ def test_suite_without_examples_says_so() -> None:
 )
 def test_audit_sees(code: str, event: str) -> None:
     compiled = compile(code, __file__, "exec")
-    with watching() as done:
-        try:
-            exec(compiled, {})
-        except ImportError:
-            pass
+    with watching() as done, contextlib.suppress(ImportError):
+        exec(compiled, {})
     assert any(found.startswith(event) for found in done), done
 
 
