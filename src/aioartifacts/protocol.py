@@ -93,9 +93,10 @@ def save(
     """Encode, put the parts, commit, remove what was replaced."""
     if not overwrite:
         yield from _refuse_existing(path)
-    kept = check_metadata(metadata, path)
     started = config.clock()
-    encoded: Encoded = yield Compute(lambda: encode(obj, path, config, format))
+    kept: dict[str, Any]
+    encoded: Encoded
+    kept, encoded = yield Compute(lambda: (check_metadata(metadata, path), encode(obj, path, config, format)))
     replaced = None
     while replaced is None:
         replaced = yield from _write(path, encoded, config, kept, overwrite, dict(producer or {}), started)
@@ -126,7 +127,11 @@ def _write(
     try:
         placed: tuple[Stored | Inlined, ...] = (yield puts) if puts else ()
         record = _record(path, write_id, encoded, placed, files, metadata, producer)
-        data = encode_record(record, config.keys)
+        data: bytes
+        if config.keys or metadata:  # a key may have to be fetched, and metadata may be large
+            data = yield Compute(lambda: encode_record(record, config.keys))
+        else:
+            data = encode_record(record, config.keys)
         if config.clock() - started > GRACE:
             raise StoreError(
                 f"saving {path!r} took longer than {GRACE:g} s; a sweep may have taken its parts for leftovers, so save it again",
@@ -205,6 +210,9 @@ def encode(obj: object, path: str, config: Config, format: str | None) -> Encode
             raise
         except (Exception, SystemExit, GeneratorExit) as error:
             raise encode_error(obj, path, error) from error
+        names = [part.name for part in dump.parts]
+        if len(set(names)) != len(names):
+            raise EncodeError(f"{path!r}: the materializer {materializer.name!r} gave two parts one name: {names}", path=path)
         return Encoded(materializer, dump, _type_name(type(obj)), summary, environment(materializer))
     raise EncodeError(
         f"{path!r}: a {_type_name(type(obj))} cannot be saved exactly"

@@ -30,12 +30,14 @@ from aioartifacts.objects.base import ObjectData
 from aioartifacts.operations import Compute, Config, Decode, Get, Head, ListUnder, Source, Steps
 from aioartifacts.record import Decoded, ForeignRecord, decode_record
 from aioartifacts.trust import check_trust
-from aioartifacts.types import LoadOptions, ObjectInfo
+from aioartifacts.types import KIB, LoadOptions, ObjectInfo
 
 T = TypeVar("T")
 
 _REREADS = 16
 """How often a load follows an artifact that is overwritten under its hands."""
+_QUICK = 256 * KIB
+"""Bytes of a record up to which reading it takes less than a millisecond, wherever that is done."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -76,9 +78,8 @@ def _load(found: Found, config: Config, options: LoadOptions) -> Steps[object]:
         trust = "data" if safe else (yield Compute(config.default_trust))
     trusted = check_trust(path=found.path, format=found.format, safe=safe, signature_valid=found.signed, trust=trust)
     if trusted and trust == "signed" and not options.verify:
-        options = replace(
-            options, verify=True
-        )  # the signature covers the digests, so it is worth as much as comparing them
+        # The signature covers the digests, so it is worth as much as comparing them.
+        options = replace(options, verify=True)
     return (yield Decode(found.path, found.sources, found.meta, options, trusted, _decoder(materializer, found)))
 
 
@@ -151,10 +152,12 @@ def find(path: str, config: Config) -> Steps[Found]:
     except ArtifactNotFoundError:
         return (yield from _find_bare(path))
     try:
-        decoded = decode_record(got.data, path)
+        if config.keys or len(got.data) > _QUICK:  # a key may have to be fetched
+            found: Found = yield Compute(lambda: _found(decode_record(got.data, path), config))
+            return found
+        return _found(decode_record(got.data, path), config)
     except ForeignRecord:
         return (yield from find_folder(path, got))
-    return _found(decoded, config)
 
 
 def _found(decoded: Decoded, config: Config) -> Found:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from aioartifacts.checksum import crc32c, hex32
-from aioartifacts.errors import MetadataError, RecordError
+from aioartifacts.errors import EncodeError, MetadataError, RecordError
 from aioartifacts.keys import is_part_file
 from aioartifacts.trust import Keyring
 from aioartifacts.types import JSON, Buffer
@@ -103,8 +103,18 @@ def new_write_id() -> str:
 
 
 def encode_record(record: Record, keys: Keyring) -> bytes:
-    """The record's bytes, signed when there are *keys*."""
-    body = _encoder.encode(record)[:-1]
+    """The record's bytes, signed when there are *keys*.
+
+    Raises:
+        EncodeError: what the materializer keeps in it is not JSON.
+    """
+    try:
+        body = _encoder.encode(record)[:-1]
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise EncodeError(
+            f"{record.path!r}: what its materializer, {record.serializer!r}, keeps in the record is not JSON: {error}",
+            path=record.path,
+        ) from error
     if keys:
         body += f',"signature":"{keys.sign(body)}"'.encode()
     return body + f',"checksum":"{hex32(crc32c(body))}"}}'.encode()
@@ -120,13 +130,12 @@ def decode_record(data: Buffer, path: str) -> Decoded:
     raw = bytes(data)
     checksum = _CHECKSUM.search(raw, max(0, len(raw) - _CHECKSUM_SIZE))
     body = raw[:-_CHECKSUM_SIZE]
-    if checksum is None or checksum[1].decode() != (actual := hex32(crc32c(body))):
+    expected = None if checksum is None else checksum[1].decode()
+    actual = None if checksum is None else hex32(crc32c(body))
+    if expected is None or expected != actual:
         _explain_damage(raw, path)
         raise RecordError(
-            f"the record of {path!r} is damaged: its checksum does not match",
-            path=path,
-            expected=None if checksum is None else checksum[1].decode(),
-            actual=None if checksum is None else actual,
+            f"the record of {path!r} is damaged: its checksum does not match", path=path, expected=expected, actual=actual
         )
     try:
         record = _decoder.decode(raw)
