@@ -112,6 +112,7 @@ class Pipe:
         except Cancelled:
             flow.end(None)
         except asyncio.CancelledError:
+            flow.cancel()  # whoever still reads must not take this for the end of the body
             flow.end(None)
             raise
         except BaseException as error:  # handed to whoever reads

@@ -270,6 +270,9 @@ class TransferEngine:
         async with self._slots.hold(1):
             while True:
                 task, cancelled = await finish(call())
+                if task.cancelled():  # by a loop that is closed, and cancels everything: the request may yet arrive
+                    gone = TransientStoreError("the event loop was closed during a request", path=operation.key)
+                    raise _Uncertain(cancelled or asyncio.CancelledError(), gone)
                 failure = task.exception()
                 if failure is None:
                     return cancelled

@@ -295,6 +295,8 @@ class WorkerPool:
                         return self._stays()
                     self._draining += 1
                     lane = _FIRST
+                elif self._parked:
+                    self._changed.notify_all()  # a batch that has failed may have cancelled some of those
                 job = self._next()
                 if job is None:
                     self._draining -= 1

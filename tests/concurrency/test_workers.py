@@ -359,3 +359,38 @@ async def test_a_call_within_a_call_does_not_wait_for_it(workers: LoopWorkers) -
         return asyncio.run_coroutine_threadsafe(workers.call(lambda job: 1), loop).result(HANG)
 
     assert await asyncio.gather(*(workers.call(nested) for _ in range(20))) == [1] * 20
+
+
+async def test_batch_that_fails_lets_go_of_what_waits_to_be_large(pool: WorkerPool, workers: LoopWorkers) -> None:
+    """Its jobs in the queue for the second lane do not wait there for large jobs of others."""
+    large = [Held() for _ in range(pool.workers)]
+
+    def heavy(held: Held) -> Callable[[Job[str]], str]:
+        def work(job: Job[str]) -> str:
+            job.outgrow()
+            return held(job)
+
+        return work
+
+    others = [asyncio.create_task(workers.call(heavy(held))) for held in large]
+    for held in large:
+        await until(held.started.is_set)
+    waiting = threading.Event()
+
+    def grows(job: Job[None], batch: Batch[str, None]) -> None:
+        waiting.set()
+        job.outgrow()
+
+    def fails(job: Job[None], batch: Batch[str, None]) -> None:
+        assert waiting.wait(HANG)
+        while not pool._parked:
+            assert not job.cancelled
+        batch.errors["fails"] = ValueError("no")
+
+    try:
+        batch = await asyncio.wait_for(workers.call_many(iter([grows, fails]), fail_fast=True), HANG)
+    finally:
+        for held in large:
+            held.release.set()
+    assert list(batch.errors) == ["fails"]
+    assert await asyncio.gather(*others) == ["done", "done"]
