@@ -108,7 +108,7 @@ class PandasMaterializer(Materializer):
 
     def _load(self, parts: Parts) -> object:
         memory = parts.read(self.part)
-        metadata, read = open_table(memory, self.kind, some=parts.options.columns is not None)
+        metadata, read = open_table(memory, self.kind, some=parts.options.columns is not None, trusted=parts.trusted)
         spec: Any = json.loads(metadata[_KEY])
         if spec["version"] != _VERSION or type(spec["rows"]) is not int:
             raise ValueError(f"version {spec['version']!r:.20} of the description of a frame is not known here")

@@ -15,6 +15,8 @@ ASIDE = "aside.arrow"
 BATCH = 48 << 20
 """Bytes that one batch may take in memory beyond the object itself. What is not converted costs nothing, so a frame of numbers and
 Arrow strings is one batch, whatever its size, and is read without a copy."""
+UNTRUSTED_MAX, UNTRUSTED_RATIO = 256 << 20, 32
+"""Bytes that a stranger's Parquet file may take when it is read, and how often its own size if that is more: runs compress without end."""
 _GROUP = 1 << 20
 """Rows in a row group of Parquet, at most (as in pyarrow)."""
 
@@ -36,11 +38,15 @@ def table_body(schema: Any, fields: Sequence[Field], rows: int, kind: Kind) -> P
 
 
 def open_table(
-    memory: memoryview, kind: Kind, *, some: bool = False
+    memory: memoryview, kind: Kind, *, some: bool = False, trusted: bool = True
 ) -> tuple[Mapping[bytes, bytes], Callable[[int], Any]]:
-    """The schema's metadata, and what reads one column; *some* when not all of them will be asked for."""
+    """The schema's metadata, and what reads one column; *some* when not all of them will be asked for.
+
+    Raises:
+        ValueError: it is a Parquet file that is not *trusted*, and says that it holds far more than its size.
+    """
     if kind == "parquet":
-        return _open_parquet(memory, some)
+        return _open_parquet(memory, some, trusted)
     reader = pa.ipc.open_file(pa.py_buffer(memory))
     batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
     types = [field.type for field in reader.schema]
@@ -78,11 +84,17 @@ def open_aside(memory: memoryview) -> list[Any]:
     return [pa.chunked_array([column.flatten()]) for column in batch.columns]
 
 
-def _open_parquet(memory: memoryview, some: bool) -> tuple[Mapping[bytes, bytes], Callable[[int], Any]]:
+def _open_parquet(memory: memoryview, some: bool, trusted: bool) -> tuple[Mapping[bytes, bytes], Callable[[int], Any]]:
     from pyarrow import parquet
 
     file = parquet.ParquetFile(pa.BufferReader(pa.py_buffer(memory)))
     schema = file.schema_arrow
+    taken = file.metadata.num_rows * max(file.metadata.num_columns, 1) * 8
+    if not trusted and taken > max(UNTRUSTED_MAX, UNTRUSTED_RATIO * memory.nbytes):
+        raise ValueError(
+            f"{memory.nbytes} bytes of Parquet say that they hold {file.metadata.num_rows} rows, which take about {taken} bytes; "
+            "if you trust whoever wrote them, open the store with trust='all'"
+        )
     table = None if some else file.read()
 
     def column(n: int) -> Any:

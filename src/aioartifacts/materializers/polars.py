@@ -19,7 +19,7 @@ from aioartifacts.types import JSON, MIB
 
 _COLUMNS_MAX = 4096
 """Characters of a summary that go to columns."""
-_FREE = 1024 * MIB
+_FREE = 256 * MIB
 _GROWTH = 200
 """How much a stranger's Parquet may become: so many bytes, at eight to a cell, and so many more for each of its own."""
 _EXTENSION: Any = getattr(pl, "BaseExtension", ())
