@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 
+import anyio
 import pytest
 from holding import HANG, turns, until
 
@@ -377,3 +378,35 @@ async def test_a_loop_that_is_closed_does_not_hold_its_producer(
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is what this test is about
 
 
+
+
+async def test_cancelled_body_never_looks_complete(workers: LoopWorkers) -> None:
+    """Not even to a task of the store's own, which no cancellation reaches."""
+    stage = Stage()
+
+    def produce(sink: Sink) -> None:
+        sink.write(some(CHUNK + 1))
+        stage.hold()
+        while True:
+            sink.write(some(CHUNK))
+
+    class Detached(Uploads):
+        async def put(self, key: str, body: AsyncBody, *, if_generation: Generation | None = None) -> ObjectInfo:
+            reader = asyncio.ensure_future(super().put(key, body))
+            try:
+                return await asyncio.shield(reader)
+            except asyncio.CancelledError:
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait([reader])
+                assert reader.exception() is not None
+                raise
+
+    store = Detached(whole)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(put, store, workers, Producer(produce))
+            await until(stage.reached.is_set)
+            await turns()
+            scope.cancel()
+            stage.released.set()
+    assert store.stored is None
