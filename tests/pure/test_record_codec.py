@@ -151,6 +151,15 @@ def test_record_that_contradicts_itself(changes: dict[str, Any], reason: str) ->
     assert error.message == f"the record of 'p/q' cannot be used: {reason}"
 
 
+def test_largest_part() -> None:
+    for size, fine in ((codec._PART_MAX, True), (codec._PART_MAX + 1, False)):
+        data = encode_record(record(parts=(msgspec.structs.replace(STORED, size=size),), size=size), Keyring())
+        if fine:
+            assert decode_record(data, "p/q").record.size == size
+        else:
+            assert "makes no sense" in refusal(data).message
+
+
 def test_part_of_no_bytes_is_fine() -> None:
     empty = PartRecord(name="e", size=0, crc32c="00000000", data=b"")
     assert decode_record(encode_record(record(parts=(empty,), size=0), Keyring()), "p/q").record.parts == (empty,)
@@ -207,6 +216,17 @@ def test_metadata_that_would_change_says_where(given: Any, where: str) -> None:
         f"{where}; convert it, or save it as an artifact of its own"
     )
     assert caught.value.path == "p"
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_metadata_that_would_change_far_inside_says_where_in_short(room: int) -> None:
+    key = "k" * 150 + "m" * (48 + room)
+    with pytest.raises(MetadataError) as caught:
+        codec.check_metadata({key: (1,)}, "p")
+    where = f"$.{key}"
+    shown = where if len(where) <= 200 else f"{where[:100]} … {where[-100:]}"
+    assert (len(where), len(shown)) == (200 + room, 200 + 3 * room)
+    assert f", …): {shown} is tuple and" in caught.value.message
 
 
 def test_metadata_that_is_no_json() -> None:
