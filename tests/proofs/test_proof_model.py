@@ -45,10 +45,16 @@ class Subject:
 
     def __init__(self, objects: BlockingObjectStore | AsyncObjectStore) -> None:
         self.objects = objects
-        self.faults: FaultyObjectStore | AsyncFaultyObjectStore
-        self.reopen()
+        self.open()
 
     def reopen(self) -> None:
+        """Let go of the old store, as the end of a process would."""
+        self.faults.heal()
+        self.store.close()
+        self.open()
+
+    def open(self) -> None:
+        self.faults: FaultyObjectStore | AsyncFaultyObjectStore
         if isinstance(self.objects, BlockingObjectStore):
             self.faults = FaultyObjectStore(self.objects)
         else:
