@@ -1,4 +1,19 @@
-"""A format of your own: plain synchronous code that turns an object into parts and back."""
+"""A format of your own: plain synchronous code that turns an object into parts and back.
+
+Its tests are a subclass of the suite that the library's own formats pass: every store, a fresh process, damaged and hostile
+parts, bounded memory, and whether `safe` is true, which an audit hook proves::
+
+    from aioartifacts.testing import MaterializerSuite
+
+    class TestTracks(MaterializerSuite):
+        materializer = TrackMaterializer
+
+        def examples(self):
+            return {"empty": Track("a", []), "two": Track("b", [(0.0, 1.5), (2.0, 3.0)])}
+
+        def same(self, saved, loaded):
+            return (saved.name, saved.points) == (loaded.name, loaded.points)
+"""
 
 from __future__ import annotations
 

@@ -16,6 +16,8 @@ SHOWN = {
     "sync_store.py": ["loaded {'a': (1, 2)}", "sum 140", "left ['experiments/first']"],
     "bulk.py": ["raised ['bad']", "good saved", "bad failed: EncodeError"],
     "gcs.py": ["saved to gs://my-bucket/", "50 artifacts, 5000000 bytes", "UntrustedArtifactError pickle", "52 artifacts listed"],
+    "formats.py": ["can be loaded here: True ()", "begins with b'PAR1'", "only ['degrees']", "mapped: True 999999"],
+    "plugin.py": ["geometry 7", "celsius-call 21.5", "celsius-decorator 22.5 and still 21.5"],
     "custom_materializer.py": ["track {'points': 2} safe to load: True", "commute [(0.0, 0.0), (1.5, 2.5)]"],
 }
 

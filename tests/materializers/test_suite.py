@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "fidelity"))
+sys.path[:0] = [str(Path(__file__).parents[1] / "fidelity"), str(Path(__file__).parents[2] / "examples")]
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import scipy.sparse as sp  # type: ignore[import-untyped]
 import shapes
 import torch
+from custom_materializer import Track, TrackMaterializer
 from exactly import difference
 from test_networkx import GRAPHS
 
@@ -179,3 +180,13 @@ class TestPickle(Exactly):
 
     def large(self) -> object:
         return [np.zeros(8 << 20) for _ in range(2)]
+
+
+class TestTracksOfTheExample(MaterializerSuite):
+    materializer = TrackMaterializer
+
+    def examples(self) -> Mapping[str, object]:
+        return {"empty": Track("a", []), "two": Track("b", [(0.0, 1.5), (2.0, 3.0)])}
+
+    def same(self, saved: Any, loaded: Any) -> bool:
+        return bool((saved.name, saved.points) == (loaded.name, loaded.points))
