@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from aioartifacts.errors import StoreError
+from aioartifacts.workers import start_anew_after_fork
 
 T = TypeVar("T")
 
@@ -24,9 +25,9 @@ class Portal:
 
     def __init__(self) -> None:
         self._reset()
+        start_anew_after_fork(self)
 
     def _reset(self) -> None:
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -41,8 +42,8 @@ class Portal:
         """
         loop = self._running_loop()
         call = _Call(loop, function)
-        loop.call_soon_threadsafe(call.start)  # takes the caller's context along
         try:
+            loop.call_soon_threadsafe(call.start)  # takes the caller's context along
             call.ended.wait()
         except BaseException:
             loop.call_soon_threadsafe(call.cancel)
@@ -53,8 +54,6 @@ class Portal:
         return call.outcome()
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if self._pid != os.getpid():
-            self._reset()
         with self._lock:
             if self._thread is threading.current_thread():
                 raise StoreError("the blocking facade was called on its own event-loop thread; await the async store there")
@@ -63,27 +62,22 @@ class Portal:
             return self._loop
 
     def _start(self) -> asyncio.AbstractEventLoop:
-        started = threading.Event()
-        loop: asyncio.AbstractEventLoop
+        running: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
 
         def main() -> None:
-            nonlocal loop
             with asyncio.Runner() as runner:
                 loop = runner.get_loop()
-                loop.call_soon(started.set)
+                loop.call_soon(running.put, loop)
                 loop.run_forever()
 
         self._thread = threading.Thread(target=main, name="aioartifacts-portal", daemon=True)
         self._thread.start()
-        started.wait()
         atexit.register(self.stop)
-        return loop
+        return running.get()
 
     def stop(self) -> None:
         """End the thread, cancelling what still runs in it."""
         atexit.unregister(self.stop)
-        if self._pid != os.getpid():
-            return
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is not None and thread is not None and thread.is_alive():
@@ -105,7 +99,9 @@ class _Call(Generic[T]):
         self._task.add_done_callback(lambda task: self.ended.set())
 
     def cancel(self) -> None:
-        if self._task is not None:
+        if self._task is None:
+            self.ended.set()  # interrupted before it could be started
+        else:
             self._task.cancel()
 
     def outcome(self) -> T:
