@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import mix, ours, peers
-from benchmarks.harness import Row, Workload
+from benchmarks.harness import Contender, Row, Workload
 from benchmarks.objects import big_dict
 
 
@@ -23,6 +23,16 @@ class Everything(ours.OneByOne):
 
     async def load(self, keys: Sequence[str]) -> dict[str, Any]:
         return await self.store.load_many(keys)
+
+
+class Idle(Contender):
+    """Nothing but the ticker: what the machine itself, and whatever else runs on it, costs."""
+
+    name = "an idle loop"
+    kind = "aside"
+
+    async def save(self, objects: Mapping[str, object]) -> None:
+        await asyncio.sleep(2 if len(objects) > 1_000 else 0)
 
 
 class JoblibInThreads(peers.Joblib):
@@ -56,6 +66,6 @@ def workloads(quick: bool) -> Sequence[Workload]:
                 Row("save", lambda who: who.save(objects)),
                 Row("load", lambda who: who.load(keys), check=lambda got: len(got) == len(keys)),
             ],
-            [Everything, peers.ObstoreAsync, JoblibInThreads],
+            [Everything, Idle, peers.ObstoreAsync, JoblibInThreads],
         )
     ]
