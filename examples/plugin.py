@@ -49,7 +49,9 @@ class PointMaterializer(aa.Materializer):
 
 
 def install(folder: Path) -> None:
-    """What ``pip install geometry`` would do. In pyproject.toml::
+    """Do what ``pip install geometry`` would do.
+
+    In its pyproject.toml::
 
         [project.entry-points."aioartifacts.materializers"]
         geometry = "geometry:PointMaterializer"

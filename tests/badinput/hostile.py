@@ -115,7 +115,9 @@ def described(parquet_file: bytes) -> bytes:
     schema = source.schema_arrow.with_metadata({b"aioartifacts": json.dumps(spec).encode()})
     with parquet.ParquetWriter(out, schema, compression="zstd") as writer:
         for group in range(source.num_row_groups):
-            writer.write_table(source.read_row_group(group).replace_schema_metadata(schema.metadata), row_group_size=10_000_000)
+            writer.write_table(
+                source.read_row_group(group).replace_schema_metadata(schema.metadata), row_group_size=10_000_000
+            )
     return out.getvalue()
 
 
@@ -136,7 +138,10 @@ def png_of_huge_declared_size() -> Any:
 
 def skops_zip_bomb() -> Any:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("schema.json", "w", force_zip64=True) as inner:
+    with (
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("schema.json", "w", force_zip64=True) as inner,
+    ):
         inner.write(bytes(50_000_000))
     return "skops", {"data.skops": file.getvalue()}
 
@@ -161,9 +166,9 @@ def torch_header_without_end() -> Any:
 HOSTILE: dict[str, Callable[[], Any]] = {
     make.__name__: make
     for make in (
-        declared_npy, deep_npy_header, object_npy, endless_npy_header, many_dimensions, deep_json, long_int_json, cut_text, arrow_compressed,
-        pandas_arrow_compressed, polars_compressed, pandas_parquet_bomb, polars_parquet_bomb, png_of_huge_declared_size, skops_zip_bomb, keras_zip_bomb,
-        huge_sparse, torch_lies, torch_header_without_end,
+        declared_npy, deep_npy_header, object_npy, endless_npy_header, many_dimensions, deep_json, long_int_json, cut_text,
+        arrow_compressed, pandas_arrow_compressed, polars_compressed, pandas_parquet_bomb, polars_parquet_bomb, png_of_huge_declared_size,
+        skops_zip_bomb, keras_zip_bomb, huge_sparse, torch_lies, torch_header_without_end,
     )
 }  # fmt: skip
 

@@ -31,7 +31,11 @@ def _generator() -> Any:
     return (n for n in range(3))
 
 
-BAD: dict[str, Callable[[], Any]] = {"generator": _generator, "lock": threading.Lock, "one that refuses": lambda: _Refusing()}
+BAD: dict[str, Callable[[], Any]] = {
+    "generator": _generator,
+    "lock": threading.Lock,
+    "one that refuses": lambda: _Refusing(),
+}
 PLACES: dict[str, Callable[[Any], Any]] = {
     "$": lambda bad: bad,
     "$['rows'][1]": lambda bad: {"rows": [1, bad]},

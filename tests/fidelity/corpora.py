@@ -90,7 +90,9 @@ def numpy() -> Values:
         "matrix": np.asmatrix(class_less),
         "chararray": np.char.array(["a", "b"]),
         "float64 scalar": np.float64("nan"), "datetime scalar": np.datetime64("NaT", "25s"), "longdouble scalar": np.longdouble(1) / 3,
-        "str scalar": np.str_("a\0"), "bytes scalar": np.bytes_(b"\0a\0"), "str scalars inside": [{np.str_("\0"): (np.str_(""), len)}], "void scalar": np.void(b"\0\1"), "bool scalar": np.bool_(True),
+        "str scalar": np.str_("a\0"),
+        "bytes scalar": np.bytes_(b"\0a\0"), "str scalars inside": [{np.str_("\0"): (np.str_(""), len)}],
+        "void scalar": np.void(b"\0\1"), "bool scalar": np.bool_(True),
         "record scalar": np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")])[0], "bfloat16 scalar": ml_dtypes.bfloat16(1.5),
         "subclass": _subclass_of_ndarray(), "dtype": np.dtype([("a", "i1"), ("b", ">f8")]),
         "in a dict": {"a": np.arange(3), "b": [np.float32(1)]},
@@ -114,7 +116,9 @@ def pandas() -> Values:
 
     made = Labelled({"a": [1, 2]})
     made.label = "x"
-    declined = {name: value for name, value in DECLINED.items() if name != "a cycle"}  # which has no end for those who compare
+    declined = {
+        name: value for name, value in DECLINED.items() if name != "a cycle"
+    }  # which has no end for those who compare
     return {**EXACT, **ARROW_ONLY, **declined} | {
         "subclass": made,
         "timestamp": pd.Timestamp("2020-01-01", tz="Europe/Berlin"),
@@ -155,7 +159,9 @@ def xarray() -> Values:
     import xarray as xr
 
     times = pd.date_range("2020", periods=3)
-    grid = xr.DataArray(np.arange(6.0).reshape(2, 3), {"x": [10, 20], "t": times}, ["x", "t"], name="g", attrs={"unit": "K"})
+    grid = xr.DataArray(
+        np.arange(6.0).reshape(2, 3), {"x": [10, 20], "t": times}, ["x", "t"], name="g", attrs={"unit": "K"}
+    )
     return {
         "array": grid,
         "no name": grid.rename(None),
@@ -165,7 +171,9 @@ def xarray() -> Values:
         "text": xr.DataArray(["ä", "b"], dims="x"),
         "bool and complex": xr.Dataset({"b": ("x", [True, False]), "c": ("x", [1j, 2])}),
         "multi-index": xr.Dataset({"a": ("p", [1, 2])}).assign_coords(
-            xr.Coordinates.from_pandas_multiindex(pd.MultiIndex.from_tuples([("a", 1), ("b", 2)], names=["k", "n"]), "p")
+            xr.Coordinates.from_pandas_multiindex(
+                pd.MultiIndex.from_tuples([("a", 1), ("b", 2)], names=["k", "n"]), "p"
+            )
         ),
         "durations": xr.DataArray(np.array([1, "NaT"], "m8[ns]"), dims="x"),
         "nan payload": xr.DataArray(np.array([0x7FF8000000000123], "u8").view("f8"), dims="x"),
@@ -180,7 +188,11 @@ def networkx() -> Values:
 
     class_node = nx.Graph()
     class_node.add_node(1, thing=len)
-    return {**{name: make() for name, make in GRAPHS.items()}, "a function in it": class_node, "subclass": Labelled([(1, 2)])}
+    return {
+        **{name: make() for name, make in GRAPHS.items()},
+        "a function in it": class_node,
+        "subclass": Labelled([(1, 2)]),
+    }
 
 
 def pillow() -> Values:
@@ -214,7 +226,11 @@ def torch() -> Values:
 
     dense = torch.tensor([[1.0, 0, 0, 2], [0, 0, 3, 0]])
     base = torch.arange(10.0)
-    found: Values = {**DENSE, "strided": torch.arange(40).reshape(5, 8)[::2, ::3], "conjugate": torch.tensor([1 + 2j]).conj()}
+    found: Values = {
+        **DENSE,
+        "strided": torch.arange(40).reshape(5, 8)[::2, ::3],
+        "conjugate": torch.tensor([1 + 2j]).conj(),
+    }
     for kind in ("csr", "csc", "bsr", "bsc"):
         found[f"sparse, {kind}"] = getattr(dense, f"to_sparse_{kind}")(*([(2, 2)] if kind.startswith("b") else []))
     torch.manual_seed(7)
@@ -235,7 +251,11 @@ def sklearn() -> Values:
     from sklearn.svm import SVC
     from test_sklearn import ESTIMATORS, Doubling, X, Y
 
-    return {**{name: model.fit(X, Y) for name, model in ESTIMATORS.items()}, "not fitted": SVC(C=2.5), "subclass": Doubling(4.0)}
+    return {
+        **{name: model.fit(X, Y) for name, model in ESTIMATORS.items()},
+        "not fitted": SVC(C=2.5),
+        "subclass": Doubling(4.0),
+    }
 
 
 def xgboost() -> Values:
@@ -264,7 +284,10 @@ def lightgbm() -> Values:
         "classes": trained(objective="multiclass", num_class=3),
         "dart": trained(boosting="dart", metric=["l1", "l2"]),
         "stopped early": lightgbm.train(
-            {**QUIET, "objective": "binary"}, data, 9, valid_sets=[lightgbm.Dataset(X[40:], Y[40:], reference=data)],
+            {**QUIET, "objective": "binary"},
+            data,
+            9,
+            valid_sets=[lightgbm.Dataset(X[40:], Y[40:], reference=data)],
             callbacks=[lightgbm.early_stopping(2, verbose=False)],
         ),
         "classifier": lightgbm.LGBMClassifier(n_estimators=3, **QUIET).fit(X, Y),
@@ -286,7 +309,9 @@ def keras() -> Values:
     import numpy as np
 
     keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(4, "relu", name="a"), keras.layers.Dense(1, name="b")], name="s")
+    model = keras.Sequential(
+        [keras.layers.Input((3,)), keras.layers.Dense(4, "relu", name="a"), keras.layers.Dense(1, name="b")], name="s"
+    )
     trained = keras.models.clone_model(model)
     trained.compile("adam", "mse")
     trained.fit(np.ones((8, 3), "f4"), np.ones((8, 1), "f4"), epochs=1, verbose=0, shuffle=False)
@@ -298,7 +323,9 @@ def keras() -> Values:
         "sequential": model,
         "trained": trained,
         "functional": keras.Model(entry, layers.Dense(2, name="out")(joined), name="f"),
-        "half": keras.Sequential([layers.Input((2,), name="in"), layers.Dense(1, dtype="bfloat16", name="d")], name="h"),
+        "half": keras.Sequential(
+            [layers.Input((2,), name="in"), layers.Dense(1, dtype="bfloat16", name="d")], name="h"
+        ),
         "not built": keras.Sequential([layers.Dense(1, name="d")], name="n"),
     }
 
@@ -317,7 +344,9 @@ def huggingface() -> Values:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     torch.manual_seed(0)
-    config: Any = transformers.BertConfig(vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    config: Any = transformers.BertConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
     words = Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1, "b": 2}, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     table = datasets.Dataset.from_dict({"a": [1, 2], "s": ["x", "ä"]})

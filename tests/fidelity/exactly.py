@@ -25,10 +25,10 @@ class _Comparison:
         self.seen: dict[tuple[int, int], tuple[Any, Any]] = {}
 
     def compare(self, a: Any, b: Any, where: str) -> _Found:
-        if type(a) is not type(b):
-            # Classes of a script, or of a function, are made anew by whoever loads them.
-            if _dotted(type(a)) != _dotted(type(b)) or "<locals>" not in _dotted(type(a)):
-                return f"{where}: a {_dotted(type(a))} became a {_dotted(type(b))}"
+        # Classes of a script, or of a function, are made anew by whoever loads them.
+        remade = _dotted(type(a)) == _dotted(type(b)) and "<locals>" in _dotted(type(a))
+        if type(a) is not type(b) and not remade:
+            return f"{where}: a {_dotted(type(a))} became a {_dotted(type(b))}"
         if a is b or (id(a), id(b)) in self.seen:
             return None
         self.seen[id(a), id(b)] = (a, b)
@@ -59,7 +59,10 @@ class _Comparison:
         left, right = a.__reduce_ex__(4), b.__reduce_ex__(4)
         if isinstance(left, str) or isinstance(right, str):
             return None if left == right else f"{where}: {left!r} became {right!r}"
-        parts = [(list(x[3] or ()), list(x[4] or ())) if len(x) > 4 else (list(x[3] or ()) if len(x) > 3 else [], []) for x in (left, right)]
+        parts = [
+            (list(x[3] or ()), list(x[4] or ())) if len(x) > 4 else (list(x[3] or ()) if len(x) > 3 else [], [])
+            for x in (left, right)
+        ]
         return self.items([*left[1:3], *parts[0]], [*right[1:3], *parts[1]], f"{where}<{type(a).__name__}>")
 
 
@@ -98,7 +101,9 @@ def _plain_items(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
 
 
 def _plain_mapping(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
-    extra = c.compare(getattr(a, "default_factory", None), getattr(b, "default_factory", None), f"{where}.default_factory")
+    extra = c.compare(
+        getattr(a, "default_factory", None), getattr(b, "default_factory", None), f"{where}.default_factory"
+    )
     return extra or c.mapping(a, b, where) or _attributes(c, a, b, where)
 
 
@@ -127,9 +132,15 @@ def _numpy(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
     for what in ("shape", "dtype"):
         if getattr(left, what) != getattr(right, what):
             return f"{where}.{what}: {getattr(left, what)} became {getattr(right, what)}"
-    if left.dtype.char != right.dtype.char or left.dtype.isalignedstruct != right.dtype.isalignedstruct or left.dtype.type is not right.dtype.type:
+    if (
+        left.dtype.char != right.dtype.char
+        or left.dtype.isalignedstruct != right.dtype.isalignedstruct
+        or left.dtype.type is not right.dtype.type
+    ):
         return f"{where}.dtype: {left.dtype!r} became {right.dtype!r}"
-    if (left.flags.f_contiguous and not right.flags.f_contiguous) or (left.flags.c_contiguous and not right.flags.c_contiguous):
+    if (left.flags.f_contiguous and not right.flags.f_contiguous) or (
+        left.flags.c_contiguous and not right.flags.c_contiguous
+    ):
         return f"{where}: the order of its memory"
     if left.dtype.char == "g" and isinstance(a, np.ndarray):
         found = c.compare(list(left.flat), list(right.flat), where)
@@ -176,9 +187,14 @@ def _polars(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
         return f"{where}: {left.schema}{left.shape} became {right.schema}{right.shape}"
     for one, other in zip(left.get_columns(), right.get_columns(), strict=True):
         if one.dtype.is_float():
-            same = one.drop_nulls().to_numpy().tobytes() == other.drop_nulls().to_numpy().tobytes() and one.is_null().equals(other.is_null())
+            same = (
+                one.drop_nulls().to_numpy().tobytes() == other.drop_nulls().to_numpy().tobytes()
+                and one.is_null().equals(other.is_null())
+            )
         else:
-            same = one.equals(other, check_dtypes=True, null_equal=True) and repr(one.head(1000).to_list()) == repr(other.head(1000).to_list())
+            same = one.equals(other, check_dtypes=True, null_equal=True) and repr(one.head(1000).to_list()) == repr(
+                other.head(1000).to_list()
+            )
         if not same:
             return f"{where}[{one.name!r}]: values"
     return None
@@ -221,12 +237,18 @@ def _tensor(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
         inner = [(t._indices(), t._values()) for t in (a, b)]
         return c.items(inner[0], inner[1], where)
     if a.layout in (torch.sparse_csr, torch.sparse_bsr):
-        return c.items((a.crow_indices(), a.col_indices(), a.values()), (b.crow_indices(), b.col_indices(), b.values()), where)
+        return c.items(
+            (a.crow_indices(), a.col_indices(), a.values()), (b.crow_indices(), b.col_indices(), b.values()), where
+        )
     if a.layout in (torch.sparse_csc, torch.sparse_bsc):
-        return c.items((a.ccol_indices(), a.row_indices(), a.values()), (b.ccol_indices(), b.row_indices(), b.values()), where)
+        return c.items(
+            (a.ccol_indices(), a.row_indices(), a.values()), (b.ccol_indices(), b.row_indices(), b.values()), where
+        )
     if a.is_meta:
         return None  # there is nothing else in it
-    whole = [t.detach().resolve_conj().resolve_neg().reshape(-1).clone().view(torch.uint8).numpy().tobytes() for t in (a, b)]
+    whole = [
+        t.detach().resolve_conj().resolve_neg().reshape(-1).clone().view(torch.uint8).numpy().tobytes() for t in (a, b)
+    ]
     if whole[0] != whole[1]:
         return f"{where}: values"
     return _attributes(c, a, b, where)
@@ -249,7 +271,9 @@ def _sparse(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
 
 
 def _graph(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
-    return c.items([a.graph, a._node, a._adj, a.is_directed()], [b.graph, b._node, b._adj, b.is_directed()], f"{where}<graph>")
+    return c.items(
+        [a.graph, a._node, a._adj, a.is_directed()], [b.graph, b._node, b._adj, b.is_directed()], f"{where}<graph>"
+    )
 
 
 def _xarray(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
@@ -258,7 +282,11 @@ def _xarray(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
     variables = [_variables(x) for x in (a, b)]
     for name, one in variables[0].items():
         other = variables[1][name]
-        found = c.compare([str(one.dtype), one.dims, dict(one.attrs)], [str(other.dtype), other.dims, dict(other.attrs)], f"{where}[{name!r}]")
+        found = c.compare(
+            [str(one.dtype), one.dims, dict(one.attrs)],
+            [str(other.dtype), other.dims, dict(other.attrs)],
+            f"{where}[{name!r}]",
+        )
         if found:
             return found
     return None
@@ -299,7 +327,10 @@ def _plotly(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
 
 def _booster(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
     if hasattr(a, "save_raw"):
-        facts = [(bytes(x.save_raw("ubj")), x.save_config(), x.attributes(), x.feature_names, x.feature_types) for x in (a, b)]
+        facts = [
+            (bytes(x.save_raw("ubj")), x.save_config(), x.attributes(), x.feature_names, x.feature_types)
+            for x in (a, b)
+        ]
     else:
         facts = [(x.model_to_string(), repr(x.params), x.best_iteration, repr(x.best_score)) for x in (a, b)]
     return None if facts[0] == facts[1] else f"{where}: the model"
@@ -308,12 +339,17 @@ def _booster(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
 def _catboost(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
     import numpy as np
 
-    left, right = ([x.get_params(), x.tree_count_, x.feature_names_] if x.is_fitted() else [x.get_params()] for x in (a, b))
+    left, right = (
+        [x.get_params(), x.tree_count_, x.feature_names_] if x.is_fitted() else [x.get_params()] for x in (a, b)
+    )
     found = c.items(left, right, where)
     if found or not a.is_fitted():
         return found
     rows = np.linspace(-2, 2, 40 * len(a.feature_names_)).reshape(40, -1)
-    same = np.asarray(a.predict(rows, prediction_type="RawFormulaVal")).tobytes() == np.asarray(b.predict(rows, prediction_type="RawFormulaVal")).tobytes()
+    same = (
+        np.asarray(a.predict(rows, prediction_type="RawFormulaVal")).tobytes()
+        == np.asarray(b.predict(rows, prediction_type="RawFormulaVal")).tobytes()
+    )
     return None if same else f"{where}: predictions"
 
 
@@ -349,7 +385,11 @@ def _transformer(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
 
 
 def _tokenizer(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
-    return c.items([a.backend_tokenizer.to_str(), a.special_tokens_map], [b.backend_tokenizer.to_str(), b.special_tokens_map], where)
+    return c.items(
+        [a.backend_tokenizer.to_str(), a.special_tokens_map],
+        [b.backend_tokenizer.to_str(), b.special_tokens_map],
+        where,
+    )
 
 
 def _dataset(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
@@ -359,7 +399,8 @@ def _dataset(c: _Comparison, a: Any, b: Any, where: str) -> _Found:
 
 
 OWN: dict[str, Callable[[_Comparison, Any, Any, str], _Found]] = {
-    **{f"builtins.{name}": _equal for name in ("NoneType", "bool", "int", "range", "slice", "ellipsis", "type", "builtin_function_or_method")},
+    **{f"builtins.{name}": _equal for name in ("NoneType", "bool", "int", "range", "slice", "ellipsis", "type")},
+    "builtins.builtin_function_or_method": _equal,
     "builtins.str": lambda c, a, b, w: _equal(c, str.__str__(a), str.__str__(b), w) or _attributes(c, a, b, w),
     "builtins.bytes": _equal, "builtins.bytearray": _equal, "builtins.memoryview": _by(bytes),
     "builtins.float": lambda c, a, b, w: None if struct.pack("d", a) == struct.pack("d", b) else f"{w}: {a!r} became {b!r}",

@@ -1,8 +1,8 @@
 """Save every hard value of a family, load it in a process that knows nothing of it, and say what became of it.
 
-    python tests/fidelity/fidelity.py [--markdown] [FAMILY …]     prints the table for all families, or those given
-    python tests/fidelity/fidelity.py --save FOLDER FAMILY …      the process that saves
-    python tests/fidelity/fidelity.py --load FOLDER FAMILY …      the one that loads
+python tests/fidelity/fidelity.py [--markdown] [FAMILY …]     prints the table for all families, or those given
+python tests/fidelity/fidelity.py --save FOLDER FAMILY …      the process that saves
+python tests/fidelity/fidelity.py --load FOLDER FAMILY …      the one that loads
 """
 
 from __future__ import annotations
@@ -108,7 +108,11 @@ def run(families: Iterable[str], *, folder: Path) -> dict[str, Result]:
 
 def _in_another_process(what: str, folder: Path, families: Sequence[str]) -> Any:
     command = [sys.executable, __file__, what, str(folder), *families]
-    environment = {"KERAS_BACKEND": "torch"} | os.environ | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "MPLCONFIGDIR": str(folder.parent)}
+    environment = (
+        {"KERAS_BACKEND": "torch"}
+        | os.environ
+        | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "MPLCONFIGDIR": str(folder.parent)}
+    )
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
     if done.returncode:
         raise RuntimeError(f"{what} of {families} failed:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}")
@@ -120,14 +124,28 @@ def table(results: dict[str, Result], *, markdown: bool = False) -> str:
     rows = [("family", "values", "exact", "refused", "different", "formats")]
     for family, result in results.items():
         formats = sorted(set(result.exact.values()))
-        rows.append((family, str(result.total), str(len(result.exact)), str(len(result.refused)), str(len(result.different)), ", ".join(formats)))
-    counts = [sum(r.total if n == 0 else len(getattr(r, what)) for r in results.values()) for n, what in enumerate(("total", "exact", "refused", "different"))]
+        rows.append(
+            (
+                family,
+                str(result.total),
+                str(len(result.exact)),
+                str(len(result.refused)),
+                str(len(result.different)),
+                ", ".join(formats),
+            )
+        )
+    counts = [
+        sum(r.total if n == 0 else len(getattr(r, what)) for r in results.values())
+        for n, what in enumerate(("total", "exact", "refused", "different"))
+    ]
     rows.append(("all", *map(str, counts), ""))  # type: ignore[arg-type]
     if markdown:
         lines = [" | ".join(row) for row in rows]
         return "\n".join(f"| {line} |" for line in [lines[0], "---|---:|---:|---:|---:|---", *lines[1:]])
     widths = [max(len(row[n]) for row in rows) for n in range(5)]
-    return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row[:5], widths, strict=True)), row[5]]) for row in rows)
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:5], widths, strict=True)), row[5]]) for row in rows
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from corpora import AT_LEAST, FAMILIES, PROCESSES
 from fidelity import Result, run, table
 
@@ -35,7 +29,9 @@ def test_corpus_is_large_enough(family: str, results: dict[str, Result]) -> None
 
 
 def test_what_is_refused_is_refused_with_a_reason(results: dict[str, Result]) -> None:
-    refused = {f"{family}: {name}": reason for family, result in results.items() for name, reason in result.refused.items()}
+    refused = {
+        f"{family}: {name}": reason for family, result in results.items() for name, reason in result.refused.items()
+    }
     assert refused.keys() == {"polars: lazy", "polars: objects"}
     assert all(len(reason) > 40 for reason in refused.values())
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-sys.path[:0] = [str(Path(__file__).parents[1] / "fidelity"), str(Path(__file__).parents[2] / "examples")]
 
 import numpy as np
 import pandas as pd

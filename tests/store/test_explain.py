@@ -73,7 +73,9 @@ def test_missing_package_comes_with_what_to_install() -> None:
     entry = Entry("npy", "aioartifacts.materializers.no_such_module:X", packages=("numpy",), extra="numpy")
     store = sync.MemoryArtifactStore()
     store.save(np.arange(3), "a")
-    found = sync.ArtifactStore(store._store._objects, materializers=aa.MaterializerRegistry([entry]), trust="data").explain("a")
+    found = sync.ArtifactStore(
+        store._store._objects, materializers=aa.MaterializerRegistry([entry]), trust="data"
+    ).explain("a")
     assert not found.loadable
     assert found.install == "aioartifacts[numpy]"
     assert "pip install 'aioartifacts[numpy]'" in found.reasons[0]
@@ -111,7 +113,11 @@ def test_nothing_there() -> None:
 
 
 def make(kind: str, tmp_path: Path, **options: Any) -> sync.ArtifactStore:
-    return sync.MemoryArtifactStore(**options) if kind == "memory" else sync.LocalArtifactStore(tmp_path / "s", durability="process", **options)
+    return (
+        sync.MemoryArtifactStore(**options)
+        if kind == "memory"
+        else sync.LocalArtifactStore(tmp_path / "s", durability="process", **options)
+    )
 
 
 @pytest.mark.parametrize("kind", ["memory", "local"])

@@ -30,7 +30,10 @@ def previewed(obj: object, **options: Any) -> Mapping[str, Any]:
 
 
 SHOWN: dict[str, tuple[object, dict[str, object]]] = {
-    "frame": (pd.DataFrame({"a": range(9), "b": list("abcdefghi")}), {"columns": ["a", "b"], "rows": [[str(n), "abcde"[n]] for n in range(5)]}),
+    "frame": (
+        pd.DataFrame({"a": range(9), "b": list("abcdefghi")}),
+        {"columns": ["a", "b"], "rows": [[str(n), "abcde"[n]] for n in range(5)]},
+    ),
     "wide frame": (pd.DataFrame(np.zeros((1, 900))), {"columns": [str(n) for n in range(20)], "rows": [["0.0"] * 20]}),
     "series": (pd.Series([1.5, None]), {"text": "[1.5, nan]"}),
     "index": (pd.Index(range(30)), {"text": f"[{', '.join(map(str, range(12)))}, …]"}),
@@ -38,7 +41,10 @@ SHOWN: dict[str, tuple[object, dict[str, object]]] = {
     "arrow": (pa.table({"a": [None, "x" * 100]}), {"columns": ["a"], "rows": [["None"], ["x" * 80 + "…"]]}),
     "array": (np.arange(100).reshape(10, 10).T, {"text": "[0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 1, 11, …]"}),
     "zero dimensions": (np.array(3.5), {"text": "3.5"}),
-    "tensor": (torch.arange(40.0).reshape(2, 20), {"text": "[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, …]"}),
+    "tensor": (
+        torch.arange(40.0).reshape(2, 20),
+        {"text": "[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, …]"},
+    ),
     "state": ({"w": torch.ones(2, 3), "n": 1}, {"text": "{w: tensor (2, 3), n: 1}"}),
     "text": ("ä" * 1000, {"text": "ä" * 500 + "…"}),
     "dict": ({"a": 1, "b": [1, 2], 3: {"x": 1}}, {"text": "{a: 1, b: list of 2, 3: dict of 1}"}),
@@ -125,7 +131,9 @@ def fails() -> Any:
         (lambda: 3, "TypeError"),
     ],
 )
-def test_what_fails_is_left_out_and_logged_and_the_save_succeeds(told: Any, said: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_fails_is_left_out_and_logged_and_the_save_succeeds(
+    told: Any, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
     materializer = Things()
     materializer.told = told
     store = MemoryArtifactStore()
@@ -134,7 +142,10 @@ def test_what_fails_is_left_out_and_logged_and_the_save_succeeds(told: Any, said
         store.save(Thing(), "a")
     info = store.info("a")
     assert (info.summary, info.preview) == ({}, {})
-    assert [("preview" in record.getMessage(), said in record.getMessage()) for record in caplog.records] == [(False, True), (True, True)]
+    assert [("preview" in record.getMessage(), said in record.getMessage()) for record in caplog.records] == [
+        (False, True),
+        (True, True),
+    ]
     assert type(store.load("a")) is Thing
 
 

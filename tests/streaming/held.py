@@ -1,7 +1,7 @@
 """How much memory a save takes beside the object itself: each kind of object in a process of its own.
 
-    python tests/streaming/held.py [MIB]      all kinds, of 1024 MiB unless told otherwise
-    python tests/streaming/held.py MIB KIND   one of them, in this process
+python tests/streaming/held.py [MIB]      all kinds, of 1024 MiB unless told otherwise
+python tests/streaming/held.py MIB KIND   one of them, in this process
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def tensor(mib: int) -> Any:
     return torch.ones(mib << 18)
 
 
-KINDS = {make.__name__: make for make in (array, strided, frame, text_frame, pickled_list, json_list, arrow_table, tensor)}
+KINDS = {
+    make.__name__: make for make in (array, strided, frame, text_frame, pickled_list, json_list, arrow_table, tensor)
+}
 
 
 def memory(which: str) -> int:
@@ -82,7 +84,10 @@ def one(mib: int, kind: str) -> dict[str, float]:
     """Save one, and say what it took at most."""
     from aioartifacts.sync import LocalArtifactStore
 
-    with tempfile.TemporaryDirectory() as folder, LocalArtifactStore(folder, durability="process", trust="all") as store:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalArtifactStore(folder, durability="process", trust="all") as store,
+    ):
         store.save(KINDS[kind](1), "first")  # whatever is imported
         obj = KINDS[kind](mib)
         before = memory("VmRSS")
@@ -108,4 +113,6 @@ if __name__ == "__main__":
         print(json.dumps(one(mib, sys.argv[2])))
     else:
         for kind, result in all_kinds(mib).items():
-            print(f"{kind:13} payload {result['payload']:7.0f} MiB   held beside it {result['held']:6.1f} MiB   {result['seconds']:6.2f} s")
+            print(
+                f"{kind:13} payload {result['payload']:7.0f} MiB   held beside it {result['held']:6.1f} MiB   {result['seconds']:6.2f} s"
+            )

@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 import held
+import pytest
 
 MIB = 128
 HELD = {"text_frame": 110, "strided": 40, "pickled_list": 60, "json_list": 40}
@@ -20,7 +16,9 @@ HELD = {"text_frame": 110, "strided": 40, "pickled_list": 60, "json_list": 40}
 
 @pytest.mark.parametrize("kind", held.KINDS)
 def test_save_holds_little_beside_the_object(kind: str) -> None:
-    done = subprocess.run([sys.executable, held.__file__, str(MIB), kind], capture_output=True, text=True, check=True, timeout=240)
+    done = subprocess.run(
+        [sys.executable, held.__file__, str(MIB), kind], capture_output=True, text=True, check=True, timeout=240
+    )
     found = json.loads(done.stdout)
     assert found["payload"] > 15, "it is large enough to tell"
     assert found["held"] < HELD.get(kind, 24)

@@ -111,8 +111,10 @@ class Materializer(ABC):
         return {}
 
     def preview(self, obj: object) -> Mapping[str, JSON]:
-        """Something to show in place of the object: ``{"text": …}``, ``{"columns": …, "rows": …}`` of text, ``{"png": …}`` in base64, or
-        ``{"part": …}``, the name of a part that is a picture.
+        """Something to show in place of the object.
+
+        It is ``{"text": …}``, ``{"columns": …, "rows": …}`` of text, ``{"png": …}`` in base64, or ``{"part": …}``, the name of a part
+        that is a picture.
 
         Kept in the record, so 64 KiB of JSON at most; much cheaper than the save. Never needed for loading, and one that fails is
         left out.

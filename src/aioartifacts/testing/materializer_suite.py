@@ -43,7 +43,9 @@ for path in here.list_artifacts():
 
 
 class MaterializerSuite:
-    """Every law of `aioartifacts.materializers.base`. A materializer's author subclasses it::
+    """Every law of `aioartifacts.materializers.base`.
+
+    A materializer's author subclasses it::
 
         class TestTracks(MaterializerSuite):
             materializer = TrackMaterializer
@@ -54,8 +56,9 @@ class MaterializerSuite:
             def same(self, saved, loaded):
                 return (saved.name, saved.points) == (loaded.name, loaded.points)
 
-    *same* has to be strict: types, dtypes, order, flags. Give also a large example (`large`), which shows that memory stays bounded. No test
-    is skipped. The class of the materializer must be importable, for another process loads what this one saved.
+    *same* has to be strict: types, dtypes, order, flags. Give also a large example (`large`),
+    which shows that memory stays bounded. No test is skipped. The class of the materializer must be importable, for another
+    process loads what this one saved.
     """
 
     materializer: Callable[[], Materializer]
@@ -81,13 +84,14 @@ class MaterializerSuite:
 
     def _stores(self, folder: Path, **options: Any) -> Iterator[ArtifactStore]:
         for inline_max in (0, 16 * KIB):
-            for make in (
-                MemoryArtifactStore,
-                lambda **o: LocalArtifactStore(folder / str(inline_max), durability="process", **o),
-            ):  # noqa: B023
+            for local in (False, True):
                 registry = MaterializerRegistry()
                 registry.register(self._made())
-                yield make(materializers=registry, inline_max=inline_max, **options)
+                given = {"materializers": registry, "inline_max": inline_max, **options}
+                if local:
+                    yield LocalArtifactStore(folder / str(inline_max), durability="process", **given)
+                else:
+                    yield MemoryArtifactStore(**given)
 
     def test_names_itself_and_its_format(self) -> None:
         made = self._made()
@@ -160,7 +164,7 @@ class MaterializerSuite:
             cls.__qualname__,
             *(str(tmp_path / part / "0") for part in ("here", "there")),
         ]
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603  # the arguments are ours
             [sys.executable, "-c", _CHILD, *arguments],
             env=dict(os.environ),
             capture_output=True,
