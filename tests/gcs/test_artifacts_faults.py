@@ -94,12 +94,14 @@ async def prepare(server, store, verb, value):
 @pytest.mark.parametrize("trouble", FAULTS)
 async def test_trouble_with_any_request_of_a_verb_is_survived(server, verb, size, trouble):
     value, options = SIZES[size]
-    if "stalled" in trouble:
-        options = options | {"sock_read": 0.1}
     async with opened(server, **options) as store:
         await prepare(server, store, verb, value)
         assert await VERBS[verb](store, value)
-        for nth in range(1, len(requests(server)) + 1):
+        count = len(requests(server))
+    if "stalled" in trouble:
+        options = options | {"sock_read": 0.2}
+    async with opened(server, **options) as store:
+        for nth in range(1, count + 1):
             await prepare(server, store, verb, value)
             fault(server, **FAULTS[trouble], nth=nth, count=1)
             assert await VERBS[verb](store, value), nth
