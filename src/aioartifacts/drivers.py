@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -30,7 +31,7 @@ from aioartifacts.operations import (
 )
 from aioartifacts.parts import StoredParts, with_parts
 from aioartifacts.types import KIB, MIB, Buffer, ObjectInfo
-from aioartifacts.workers import Batch, CallerWorkers, Cancelled, Job, LoopWorkers, nested, start_anew_after_fork
+from aioartifacts.workers import Aside, Batch, CallerWorkers, Cancelled, Job, LoopWorkers, nested, start_anew_after_fork
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -71,8 +72,14 @@ class ByteBudget:
             self._changed.notify_all()
 
 
-def drive(steps: Steps[T], objects: BlockingObjectStore, job: Job[Any], budget: ByteBudget) -> T:
-    """Carry out *steps* to the end, and return their result.
+def drive(
+    steps: Steps[T],
+    objects: BlockingObjectStore,
+    job: Job[Any],
+    budget: ByteBudget,
+    operation: Operation | tuple[Operation, ...] | None = None,
+) -> T:
+    """Carry out *steps* to the end, and return their result. They are waiting for *operation*, when it is given.
 
     When the job is cancelled, or this thread interrupted at whatever point, that is thrown into the steps, and what they do to clean
     up is carried out before the exception leaves.
@@ -81,6 +88,8 @@ def drive(steps: Steps[T], objects: BlockingObjectStore, job: Job[Any], budget: 
     error: BaseException | None = None
     while True:
         try:
+            if operation is not None:
+                answer = perform(operation, objects, job, budget)
             while True:
                 if error is None:
                     operation = steps.send(answer)
@@ -88,14 +97,27 @@ def drive(steps: Steps[T], objects: BlockingObjectStore, job: Job[Any], budget: 
                     thrown, error = error, None
                     operation = steps.throw(thrown)
                 answer = perform(operation, objects, job, budget)
+        except Aside as moved:
+            moved.resume = functools.partial(_resume, steps, objects, budget, operation)
+            raise
         except BaseException as raised:
             if ended(steps):
                 if type(raised) is StopIteration:
                     return raised.value  # type: ignore[no-any-return]
                 raise
-            error = raised
+            error, operation = raised, None
             if isinstance(raised, Cancelled):
                 job = undisturbed()
+
+
+def _resume(
+    steps: Steps[T],
+    objects: BlockingObjectStore,
+    budget: ByteBudget,
+    operation: Operation | tuple[Operation, ...] | None,
+    job: Job[Any],
+) -> T:
+    return drive(steps, objects, job, budget, operation)
 
 
 def ended(steps: Steps[Any]) -> bool:
@@ -467,6 +489,7 @@ class BlockingEngine:
 
     async def run(self, steps: Steps[T], *, heavy: bool = False) -> T:
         def work(job: Job[T]) -> T:
+            job.movable = True
             if heavy:
                 job.outgrow()
             return drive(steps, self._objects, job, self._budget)
@@ -478,7 +501,7 @@ class BlockingEngine:
 
         def turn(job: Job[None], batch: Batch[K, T]) -> None:
             if self._together:
-                self._run_together(source, job, batch)
+                self._run_together(source, job, batch, fail_fast)
             else:
                 self._run_in_turn(source, job, batch, fail_fast)
 
@@ -491,32 +514,45 @@ class BlockingEngine:
             task = source.next()
             if task is None:
                 return
-            try:
-                batch.results[task.key] = drive(task.steps, self._objects, job, self._budget)
-            except Cancelled:
-                return
-            except Exception as error:
-                batch.errors[task.key] = error
-                if fail_fast:
-                    return
-            if job.outgrown:
+            self._run_alone(task, job, batch)
+            if job.outgrown or job.cancelled or (fail_fast and batch.errors):
                 return
 
-    def _run_together(self, source: _Turns[K, T], job: Job[None], batch: Batch[K, T]) -> None:
+    def _run_together(self, source: _Turns[K, T], job: Job[None], batch: Batch[K, T], fail_fast: bool) -> None:
         tasks: list[Task[K, T]] = []
         while len(tasks) < _SHARED and (task := source.next()) is not None:
             tasks.append(task)
             if not task.light:
                 break
         # One that may be heavy goes last, and alone, so that no light one waits for it.
-        heavy = [tasks.pop()] if tasks and not tasks[-1].light else []
-        for group in (tasks, heavy):
-            outcomes = drive_together([task.steps for task in group], self._objects, job, self._budget)
-            for task, outcome in zip(group, outcomes, strict=True):
-                if outcome.error is None:
-                    batch.results[task.key] = outcome.result  # type: ignore[assignment]
-                elif not isinstance(outcome.error, Cancelled):
-                    batch.errors[task.key] = outcome.error
+        heavy = tasks.pop() if tasks and not tasks[-1].light else None
+        outcomes = drive_together([task.steps for task in tasks], self._objects, job, self._budget)
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            if outcome.error is None:
+                batch.results[task.key] = outcome.result  # type: ignore[assignment]
+            elif isinstance(outcome.error, Exception):
+                batch.errors[task.key] = outcome.error
+            elif not isinstance(outcome.error, Cancelled):
+                raise outcome.error
+        if heavy is not None and not (fail_fast and batch.errors):
+            self._run_alone(heavy, job, batch)
+
+    def _run_alone(self, task: Task[K, T], job: Job[None], batch: Batch[K, T]) -> None:
+        job.movable = True
+        self._settle(task.key, lambda job: drive(task.steps, self._objects, job, self._budget), job, batch)
+        job.movable = False
+
+    def _settle(self, key: K, call: Callable[[Job[Any]], T], job: Job[None], batch: Batch[K, T]) -> None:
+        try:
+            batch.results[key] = call(job)
+        except Aside as moved:
+            resume = moved.resume or call
+            moved.resume = lambda job: self._settle(key, resume, job, batch)
+            raise
+        except Cancelled:
+            return
+        except Exception as error:
+            batch.errors[key] = error
 
     async def pages(self, prefix: str, *, name: str | None = None) -> AsyncIterator[list[ObjectInfo]]:
         listing = await self._workers.call(lambda job: iter(self._objects.list(prefix, name=name)))

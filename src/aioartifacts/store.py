@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, BinaryIO, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
 from aioartifacts import protocol, reading, upkeep
 from aioartifacts.drivers import BlockingEngine, ByteBudget, Engine, Task, first_with_notes
@@ -37,8 +37,10 @@ from aioartifacts.types import (
 from aioartifacts.upkeep import OnProgress
 from aioartifacts.workers import CallerWorkers, LoopWorkers, WorkerPool
 
+if TYPE_CHECKING:
+    from aioartifacts.materializers.registry import MaterializerRegistry
+
 T = TypeVar("T")
-K = TypeVar("K")
 
 
 class StoreOptions(TypedDict, total=False):
@@ -59,7 +61,7 @@ class StoreOptions(TypedDict, total=False):
     """Largest payload, in bytes, that is kept inside the record; 16 KiB by default."""
     previews: bool
     """Whether saving puts a small preview (first rows, a thumbnail) into the record; it does by default."""
-    materializers: Any
+    materializers: MaterializerRegistry
     """The registry to use instead of a fresh default one."""
 
 
@@ -113,7 +115,7 @@ class ArtifactStore:
             raise InvalidConfigError(
                 f"{type(self).__name__} has no option {sorted(unknown)[0]!r}; there are {', '.join(StoreOptions.__annotations__)}"
             )
-        trust = options.get("trust")
+        trust: Trust | None = options.get("trust")
         if trust not in (None, "data", "signed", "all"):
             raise InvalidConfigError(f"trust is 'data', 'signed' or 'all', not {trust!r}")
         keys = keyring(options.get("signing_key"), options.get("verification_keys", ()))
@@ -445,7 +447,8 @@ class ArtifactStore:
 
         *on_progress* is called after each artifact. What is damaged is in the report, not raised.
         """
-        return await upkeep.verify(self._engine, self._config, self._prefix(prefix, "verify"), on_progress)
+        checked = self._prefix(prefix, "verify")
+        return await _telling("verify", upkeep.verify(self._engine, self._config, checked, on_progress))
 
     async def sweep(
         self,
@@ -460,7 +463,8 @@ class ArtifactStore:
         Without a *prefix* also temporary files and empty folders. Only reports unless *dry_run* is false. A save that is still under
         way must not be older than *grace*; saves refuse to commit after 24 hours, so the default is safe.
         """
-        return await upkeep.sweep(self._engine, self._prefix(prefix, "sweep"), grace, dry_run, on_progress)
+        checked = self._prefix(prefix, "sweep")
+        return await _telling("sweep", upkeep.sweep(self._engine, checked, grace, dry_run, on_progress))
 
     # The store itself
 
@@ -470,7 +474,7 @@ class ArtifactStore:
         Raises:
             StoreError: it cannot; the message says why.
         """
-        await self._engine.validate()
+        await _telling("validate", self._engine.validate())
         return True
 
     def to_dict(self) -> dict[str, Any]:
@@ -490,7 +494,7 @@ class ArtifactStore:
         await self.aclose()
 
     @property
-    def materializers(self) -> Any:
+    def materializers(self) -> MaterializerRegistry:
         """The store's registry of materializers; register your own here."""
         if self._materializers is None:
             from aioartifacts.materializers.registry import MaterializerRegistry
@@ -595,11 +599,7 @@ class ArtifactStore:
             raise _named(error, operation) from error.__cause__
 
     async def _run(self, operation: str, steps: Steps[T], *, heavy: bool = False) -> T:
-        try:
-            return await self._engine.run(steps, heavy=heavy)
-        except ArtifactError as error:
-            _named(error, operation)
-            raise
+        return await _telling(operation, self._engine.run(steps, heavy=heavy))
 
     async def _run_many(
         self, operation: str, names: Iterable[str], tasks: Iterable[Task[str, T]], on_error: OnError
@@ -743,6 +743,10 @@ class Run:
     ) -> dict[str, str]: ...
     @overload
     async def materialize_many(
+        self, objects: Mapping[str, object], step_name: str, *, on_error: Literal["collect"]
+    ) -> dict[str, Outcome[str]]: ...
+    @overload
+    async def materialize_many(
         self, objects: Mapping[str, object], step_name: str, *, on_error: OnError
     ) -> dict[str, str] | dict[str, Outcome[str]]: ...
     async def materialize_many(
@@ -790,7 +794,7 @@ def open_store(url: str | os.PathLike[str], **options: Any) -> ArtifactStore:
 _OPENERS: dict[str, Callable[[str, str, dict[str, Any]], ArtifactStore]] = {
     "file": lambda place, _prefix, options: LocalArtifactStore(place, **options),
     "gs": lambda place, prefix, options: GCSArtifactStore(bucket_name=place, prefix=prefix, **options),
-    "memory": lambda place, _prefix, options: MemoryArtifactStore(**({"name": place} if place else {}) | options),
+    "memory": lambda place, _prefix, options: MemoryArtifactStore(**{"name": place or "memory"} | options),
 }
 
 
@@ -818,6 +822,15 @@ def _as_date(given: datetime.date | str | None) -> datetime.date:
         return datetime.date.fromisoformat(given)
     except (ValueError, TypeError) as error:
         raise InvalidConfigError(f"date is a date or 'YYYY-MM-DD', not {given!r}") from error
+
+
+async def _telling(operation: str, call: Coroutine[Any, Any, T]) -> T:
+    """Await *call*; its errors tell which verb it was."""
+    try:
+        return await call
+    except ArtifactError as error:
+        _named(error, operation)
+        raise
 
 
 def _named(error: BaseException, operation: str) -> BaseException:

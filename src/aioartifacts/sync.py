@@ -11,7 +11,7 @@ import datetime
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
 
 from aioartifacts import store as _async
 from aioartifacts.objects.base import AsyncObjectStore, BlockingObjectStore
@@ -19,6 +19,9 @@ from aioartifacts.portal import portal
 from aioartifacts.store import Outcome, StoreOptions
 from aioartifacts.types import GRACE, JSON, ArtifactInfo, Durability, Explanation, OnError, SweepReport, VerifyReport
 from aioartifacts.upkeep import OnProgress
+
+if TYPE_CHECKING:
+    from aioartifacts.materializers.registry import MaterializerRegistry
 
 T = TypeVar("T")
 
@@ -59,7 +62,7 @@ class ArtifactStore:
         return self._store.name
 
     @property
-    def materializers(self) -> Any:
+    def materializers(self) -> MaterializerRegistry:
         """The store's registry of materializers; register your own here."""
         return self._store.materializers
 
@@ -355,6 +358,10 @@ class Run:
     def materialize_many(
         self, objects: Mapping[str, object], step_name: str, *, on_error: Literal["raise"] = "raise"
     ) -> dict[str, str]: ...
+    @overload
+    def materialize_many(
+        self, objects: Mapping[str, object], step_name: str, *, on_error: Literal["collect"]
+    ) -> dict[str, Outcome[str]]: ...
     @overload
     def materialize_many(
         self, objects: Mapping[str, object], step_name: str, *, on_error: OnError

@@ -323,6 +323,7 @@ class TransferEngine:
 
         def compute(job: Job[None]) -> None:
             if body.size > LARGE:
+                job.movable = True
                 job.outgrow()
             for buffer in body.buffers:
                 for start in range(0, len(buffer), MIB):
@@ -395,6 +396,7 @@ class TransferEngine:
     async def _decode_fetched(self, operation: Decode[T], fetched: dict[str, memoryview], size: int) -> T:
         def decode(job: Job[T]) -> T:
             if size > LARGE:
+                job.movable = True
                 job.outgrow()
             return with_parts(FetchedParts(operation, job, fetched), operation.call)
 

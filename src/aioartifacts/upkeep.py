@@ -51,9 +51,12 @@ async def sweep(
     size = 0
     async for page in engine.pages(prefix):
         old = [info for info in page if info.updated is not None and info.updated <= before]
-        for info in await _orphans(engine, old):
-            if not dry_run:
-                await engine.run(_delete(info))
+        orphans = await _orphans(engine, old)
+        if not dry_run:
+            outcomes = await engine.run_many((Task(info.key, _delete(info)) for info in orphans), fail_fast=True)
+            for error in outcomes.errors.values():
+                raise error
+        for info in orphans:
             swept.append(info)
             size += info.size
             if on_progress is not None:

@@ -46,19 +46,44 @@ class Cancelled(BaseException):
     """Thrown into a job's steps when its caller has been cancelled. Never leaves the engine."""
 
 
+class Aside(BaseException):
+    """Thrown into a large job when too many large ones wait already: it gives its thread back, and goes on when there is room.
+
+    *resume* is what is called then, for the whole call if nobody sets it. Never leaves the engine.
+    """
+
+    resume: Callable[[Job[Any]], Any] | None = None
+
+
 class Job(Generic[T]):
     """One call to be made in a worker thread."""
 
-    __slots__ = ("_call", "_context", "_leave", "_on_done", "cancelled", "error", "outgrown", "result")
+    __slots__ = (
+        "_call", "_context", "_depth", "_leave", "_on_done",
+        "aside", "batch", "cancelled", "error", "movable", "outgrown", "result",
+    )  # fmt: skip
 
-    def __init__(self, call: Callable[[Job[T]], T], on_done: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        call: Callable[[Job[T]], T],
+        on_done: Callable[[], None],
+        context: contextvars.Context | None = None,
+        depth: int | None = None,
+    ) -> None:
         self.cancelled = False
         self.outgrown = False
+        self.movable = False
+        """Whether `outgrow` may throw `Aside`."""
+        self.aside = False
+        """Whether it has, and the job is to be run again."""
+        self.batch: Batch[Any, Any] | None = None
+        """The one it is of."""
         self.result: T | None = None
         self.error: BaseException | None = None
         self._call = call
         self._on_done = on_done
-        self._context = contextvars.copy_context()
+        self._context = context or contextvars.copy_context()
+        self._depth = (_depth.get() if depth is None else depth) + 1
         self._leave: Callable[[Job[Any], bool], None] | None = None
 
     def check(self) -> None:
@@ -71,6 +96,7 @@ class Job(Generic[T]):
 
         Raises:
             Cancelled: the caller has been cancelled meanwhile.
+            Aside: the job is *movable*, and has to wait without its thread.
         """
         leave, self._leave = self._leave, None
         self.outgrown = True
@@ -78,19 +104,24 @@ class Job(Generic[T]):
             leave(self, waits)
         self.check()
 
-    def run(self, leave: Callable[[Job[Any], bool], None]) -> None:
-        """Make the call, keep its outcome, and tell whoever waits."""
+    def run(self, leave: Callable[[Job[Any], bool], None] | None) -> None:
+        """Make the call, keep its outcome, and tell whoever waits; unless it went aside."""
         self._leave = leave
         try:
-            self.check()
+            if not self.outgrown:
+                self.check()  # one that has been aside has something to clean up, and looks itself
             self.result = self._context.run(self._make)
+        except Aside as moved:
+            self._call = moved.resume or self._call
+            self.aside = True
+            return
         except BaseException as error:  # handed to whoever waits, whatever it is
             self.error = error
         self._leave = None
         self._on_done()
 
     def _make(self) -> T:
-        _depth.set(_depth.get() + 1)
+        _depth.set(self._depth)
         return self._call(self)
 
     def outcome(self) -> T:
@@ -119,14 +150,18 @@ class Batch(Generic[K, T]):
     ) -> None:
         self.results: dict[K, T] = {}
         self.errors: dict[K, BaseException] = {}
+        self.outgrew = False
+        """Whether some of its calls have had to go aside."""
         self.crash: BaseException | None = None
         """What a call raised instead of reporting it."""
+        self._context = contextvars.copy_context()
+        self._depth = _depth.get()
         self._calls = calls
         self._on_done = on_done
         self._fail_fast = fail_fast
         self._lock = threading.Lock()
         self._jobs: set[Job[None]] = set()
-        self._cancelled = False
+        self.cancelled = False
         self._exhausted = False
 
     def take(self) -> Job[None] | None:
@@ -134,14 +169,17 @@ class Batch(Generic[K, T]):
         with self._lock:
             if self._exhausted:
                 return None
-            call = None if self._cancelled else next(self._calls, None)
+            call = None if self.cancelled else next(self._calls, None)
             if call is None:
                 self._exhausted = True
                 if not self._jobs:
                     self._on_done()
                 return None
             made = call
-            job: Job[None] = Job(lambda job: made(job, self), lambda: self._finish(job))
+            job: Job[None] = Job(
+                lambda job: made(job, self), lambda: self._finish(job), self._context.copy(), self._depth
+            )
+            job.batch = self
             self._jobs.add(job)
             return job
 
@@ -161,7 +199,7 @@ class Batch(Generic[K, T]):
             self._cancel()
 
     def _cancel(self) -> None:
-        self._cancelled = True
+        self.cancelled = True
         for job in self._jobs:
             job.cancelled = True
 
@@ -189,6 +227,7 @@ class WorkerPool:
         self._changed = threading.Condition()
         self._jobs: deque[Job[Any]] = deque()
         self._batches: deque[Batch[Any, Any]] = deque()
+        self._aside: deque[Job[Any]] = deque()
         self._batch_next = False
         self._draining = 0
         self._large = 0
@@ -257,10 +296,19 @@ class WorkerPool:
             self._changed.notify_all()  # those waiting for the second lane
             if isinstance(work, Batch):
                 work.take()  # settles it, when no worker has come for it yet
-            elif work in self._jobs:
+            elif work in self._jobs and not work.outgrown:
                 self._jobs.remove(work)
                 return True
+            self._recall()
         return False
+
+    def _recall(self) -> None:
+        """Have those who went aside, and have been cancelled since, clean up at once. Needs the lock."""
+        for job in [job for job in self._aside if job.cancelled]:
+            self._aside.remove(job)
+            self._jobs.appendleft(job)
+            with suppress(RuntimeError):  # the interpreter shuts down: what is queued waits for those who run
+                self._recruit(1)
 
     def close(self) -> None:
         """Let idle threads end. The pool may be used again."""
@@ -280,6 +328,7 @@ class WorkerPool:
 
     def _drain(self) -> bool:
         lane = _FIRST
+        job: Job[Any] | None = None
 
         def leave(job: Job[Any], waits: bool) -> None:
             nonlocal lane
@@ -287,21 +336,34 @@ class WorkerPool:
 
         while True:
             with self._changed:
-                if lane is not _FIRST:
-                    if lane is _SECOND:
-                        self._large -= 1
-                        self._changed.notify_all()
+                if job is not None and job.aside:
+                    job.aside = False
+                    self._aside.append(job)
+                    if job.batch is not None:
+                        job.batch.outgrew = True
+                elif job is not None and job.batch is not None and job.batch.cancelled:
+                    self._changed.notify_all()  # others of it may wait to be large
+                    self._recall()
+                if lane is _SECOND and (self._parked or not self._aside):
+                    self._large -= 1
+                    self._changed.notify_all()
+                    lane = _NONE
+                if lane is _NONE:
                     if self._draining >= self.workers:
                         return self._stays()
                     self._draining += 1
                     lane = _FIRST
-                elif self._parked:
-                    self._changed.notify_all()  # a batch that has failed may have cancelled some of those
-                job = self._next()
+                if lane is _FIRST and self._aside and self._large < self.workers:
+                    self._draining -= 1
+                    self._large += 1
+                    lane = _SECOND
+                    with suppress(RuntimeError):  # the interpreter shuts down: what is queued waits for this very thread
+                        self._recruit(len(self._jobs) + self.workers * bool(self._batches))
+                job = self._aside.popleft() if lane is _SECOND else self._next()
                 if job is None:
                     self._draining -= 1
                     return self._stays()
-            job.run(leave)
+            job.run(leave if lane is _FIRST else None)
 
     def _stays(self) -> bool:
         """Whether this thread is to wait for more to do. Needs the lock."""
@@ -313,8 +375,12 @@ class WorkerPool:
         self._batch_next = not self._batch_next
         if self._jobs and not (self._batch_next and self._batches):
             return self._jobs.popleft()
-        while self._batches:
-            job = self._batches[0].take()
+        for _ in range(len(self._batches)):
+            batch = self._batches[0]
+            if self._aside and batch.outgrew:  # more of the same would only go aside too
+                self._batches.rotate(-1)
+                continue
+            job = batch.take()
             if job is not None:
                 self._batches.rotate(-1)
                 return job
@@ -324,10 +390,12 @@ class WorkerPool:
     def _leave(self, job: Job[Any], waits: bool) -> _Lane:
         """Leave the first lane: for none, if the job only *waits*, else for a place in the second one, however long that takes.
 
-        When too many wait for that already, the job stays where it is, so that threads are bounded.
+        When too many wait for that already, the job goes aside, or stays where it is if it cannot, so that threads are bounded.
         """
         with self._changed:
             if not waits and self._large >= self.workers and self._parked >= self._parked_max:
+                if job.movable and not job.cancelled:
+                    raise Aside
                 return _FIRST
             self._draining -= 1
             with suppress(RuntimeError):  # the interpreter shuts down: what is queued waits for this very thread

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from aioartifacts.record import decode_record
 from aioartifacts.testing import AsyncObjectStoreAdapter, AsyncSlowObjectStore, SlowObjectStore
 
 KINDS = ("memory", "local", "local-full", "async")
-HANG = 60.0
+HANG = float(os.environ.get("HANG", "60"))
 
 
 class Pieces:

@@ -16,7 +16,6 @@ from aioartifacts.objects.base import (
     AsyncObjectStore,
     Buffers,
     FileBody,
-    ObjectData,
     Producer,
     Sink,
 )

@@ -10,7 +10,7 @@ import pathlib
 from typing import Any
 
 
-class Text(str):  # noqa: SLOT000  # so that it has attributes
+class Text(str):  # so that it has attributes
     """A str with an attribute."""
 
 

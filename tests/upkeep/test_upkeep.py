@@ -15,7 +15,7 @@ from aioartifacts.keys import path_of_part, record_key
 from aioartifacts.objects.base import BlockingObjectStore, Buffers
 from aioartifacts.objects.local import LocalObjectStore
 from aioartifacts.objects.memory import MemoryObjectStore
-from aioartifacts.testing import AsyncObjectStoreAdapter
+from aioartifacts.testing import AsyncObjectStoreAdapter, Fault, FaultyObjectStore
 
 pytestmark = pytest.mark.asyncio
 
@@ -178,3 +178,11 @@ async def test_a_save_slower_than_the_grace_does_not_commit(objects: BlockingObj
     with pytest.raises(aa.StoreError, match="took longer"):
         await store.save(LARGE, "a")
     assert keys(objects) == set()
+
+
+async def test_errors_tell_which_verb_it_was(objects: BlockingObjectStore) -> None:
+    store = aa.ArtifactStore(FaultyObjectStore(objects, Fault("list", aa.StoreError("no"), times=None)))
+    for verb in (store.verify, store.sweep):
+        with pytest.raises(aa.StoreError) as raised:
+            await verb()
+        assert raised.value.operation == verb.__name__

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from aioartifacts.materializers.arrow_ipc import check_file, check_stream
 from aioartifacts.materializers import glimpse
+from aioartifacts.materializers.arrow_ipc import check_file, check_stream
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.types import JSON
 

@@ -111,7 +111,7 @@ class Materializer(ABC):
         return {}
 
     def preview(self, obj: object) -> Mapping[str, JSON]:
-        """Something to show in place of the object.
+        """Return something to show in place of the object.
 
         It is ``{"text": …}``, ``{"columns": …, "rows": …}`` of text, ``{"png": …}`` in base64, or ``{"part": …}``, the name of a part
         that is a picture.

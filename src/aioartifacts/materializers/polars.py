@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import polars as pl
 
 from aioartifacts.errors import DecodeError, EncodeError
-from aioartifacts.materializers.arrow_ipc import check_file
 from aioartifacts.materializers import glimpse
+from aioartifacts.materializers.arrow_ipc import check_file
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.types import JSON, MIB
 

@@ -164,7 +164,7 @@ class MaterializerSuite:
             cls.__qualname__,
             *(str(tmp_path / part / "0") for part in ("here", "there")),
         ]
-        done = subprocess.run(  # noqa: S603  # the arguments are ours
+        done = subprocess.run(  # the arguments are ours
             [sys.executable, "-c", _CHILD, *arguments],
             env=dict(os.environ),
             capture_output=True,

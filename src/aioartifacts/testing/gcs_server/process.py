@@ -26,7 +26,7 @@ class GCSServerProcess:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "aioartifacts.testing.gcs_server", "--until-stdin-closes", *self._arguments]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
