@@ -17,6 +17,7 @@ _SCALARS: dict[type, Callable[[Any], str]] = {
     bool: repr,
     int: lambda n: repr(n) if n.bit_length() < 256 else "int",
     float: repr,
+    str: lambda s: s if len(s) <= CELL else shortened(s, CELL),
 }
 
 
