@@ -794,7 +794,7 @@ def open_store(url: str | os.PathLike[str], **options: Any) -> ArtifactStore:
 _OPENERS: dict[str, Callable[[str, str, dict[str, Any]], ArtifactStore]] = {
     "file": lambda place, _prefix, options: LocalArtifactStore(place, **options),
     "gs": lambda place, prefix, options: GCSArtifactStore(bucket_name=place, prefix=prefix, **options),
-    "memory": lambda place, _prefix, options: MemoryArtifactStore(**{"name": place or "memory"} | options),
+    "memory": lambda place, _prefix, options: MemoryArtifactStore(name=options.pop("name", place or "memory"), **options),
 }
 
 

@@ -181,7 +181,7 @@ async def test_a_save_slower_than_the_grace_does_not_commit(objects: BlockingObj
 
 
 async def test_errors_tell_which_verb_it_was(objects: BlockingObjectStore) -> None:
-    store = aa.ArtifactStore(FaultyObjectStore(objects, Fault("list", aa.StoreError("no"), times=None)))
+    store = aa.ArtifactStore(FaultyObjectStore(objects, Fault("list", lambda: aa.StoreError("no"), times=None)))
     for verb in (store.verify, store.sweep):
         with pytest.raises(aa.StoreError) as raised:
             await verb()
