@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -87,8 +88,8 @@ class PandasMaterializer(Materializer):
     def preview(self, obj: object) -> Mapping[str, JSON]:
         held: Any = obj
         if isinstance(held, pd.DataFrame):
-            head = held.iloc[: glimpse.ROWS, : glimpse.COLUMNS]
-            return glimpse.table(head.columns, (list(row) for row in head.itertuples(index=False, name=None)))
+            columns = [list(column.array[: glimpse.ROWS]) for _, column in islice(held.items(), glimpse.COLUMNS)]
+            return glimpse.table(held.columns[: glimpse.COLUMNS], zip(*columns, strict=True))
         return glimpse.items(
             iter(held[: glimpse.ITEMS] if isinstance(held, pd.Index) else held.iloc[: glimpse.ITEMS]), len(held)
         )
