@@ -15,6 +15,9 @@ from aioartifacts.workers import start_anew_after_fork
 
 T = TypeVar("T")
 
+_PATIENCE = 10.0
+"""Seconds that calls of other threads, still under way when the interpreter ends, are given to clean up."""
+
 
 class Portal:
     """Runs coroutines in an event loop of its own, for callers in any thread, with or without a running loop.
@@ -45,10 +48,15 @@ class Portal:
         try:
             loop.call_soon_threadsafe(call.start)  # takes the caller's context along
             call.ended.wait()
-        except BaseException:
-            loop.call_soon_threadsafe(call.cancel)
+        except BaseException as error:
+            if loop.is_closed():
+                raise _stopped() from error
+            told = False
             while not call.ended.is_set():
                 with suppress(KeyboardInterrupt):  # the first one is raised below
+                    if not told:
+                        loop.call_soon_threadsafe(call.cancel)
+                        told = True
                     call.ended.wait()
             raise
         return call.outcome()
@@ -82,7 +90,7 @@ class Portal:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is not None and thread is not None and thread.is_alive():
             loop.call_soon_threadsafe(loop.stop)
-            thread.join()
+            thread.join(_PATIENCE)
 
 
 class _Call(Generic[T]):
@@ -107,8 +115,12 @@ class _Call(Generic[T]):
     def outcome(self) -> T:
         task, self._task = self._task, None
         if task is None or task.cancelled():
-            raise StoreError("the event-loop thread behind the facade was stopped before the call had ended")
+            raise _stopped()
         return task.result()
+
+
+def _stopped() -> StoreError:
+    return StoreError("the event-loop thread behind the facade was stopped before the call had ended")
 
 
 portal = Portal()
