@@ -184,6 +184,8 @@ class Machine(RuleBasedStateMachine):
         assert self.agreed(lambda store: store.list_artifacts()) == sorted(self.model)
 
     def teardown(self) -> None:
+        for subject in self.subjects:
+            subject.faults.heal()
         for path, expected in self.model.items():
             assert self.agreed(lambda store, path=path: (store.load(path), store.get_metadata(path))) == expected
         assert self.agreed(lambda store: store.verify().ok) is True
