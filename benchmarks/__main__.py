@@ -14,7 +14,21 @@ from benchmarks import harness, report
 from benchmarks.harness import Result, Workload
 from benchmarks.machine import describe
 
-WORKLOADS = ("small", "arrays", "frame", "objects", "mix", "many", "folder", "durable", "lag", "gcs_small", "gcs_large", "gcs_mix")
+WORKLOADS = (
+    "small",
+    "arrays",
+    "frame",
+    "objects",
+    "mix",
+    "many",
+    "folder",
+    "durable",
+    "lag",
+    "imports",
+    "gcs_small",
+    "gcs_large",
+    "gcs_mix",
+)
 """Each is a file here with a function ``workloads(quick)``."""
 
 
@@ -23,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> list[Result]:
     parser.add_argument("names", nargs="*", metavar="workload", help=f"of {', '.join(WORKLOADS)}; all by default")
     parser.add_argument("--rounds", type=int, default=5, help="how often each contender has its turn")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, and tells nothing")
-    parser.add_argument("--only", default="", help="only contenders with this in their name, beside ours")
+    parser.add_argument(
+        "--only", default="", help="only contenders with this in their name, beside ours and the raw limit"
+    )
     parser.add_argument("--folder", type=Path, help="where to save; on the file system that is to be measured")
     parser.add_argument("--json", type=Path, help="write every sample to this file")
     parser.add_argument("--chart", type=Path, help="write bars to this SVG file")
@@ -51,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> list[Result]:
 
 
 def _only(workload: Workload, part: str) -> Workload:
-    kept = [who for who in workload.contenders if who.kind == "ours" or part.lower() in who.name.lower()]
+    kept = [who for who in workload.contenders if who.kind in ("ours", "raw") or part.lower() in who.name.lower()]
     return Workload(workload.name, workload.about, workload.rows, kept)
 
 

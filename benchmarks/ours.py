@@ -118,6 +118,16 @@ class Facade(Contender):
             self.store.delete(key)
 
 
+class WithoutPreviews(Facade):
+    """Without the first items in the record."""
+
+    name = "aioartifacts, facade, previews=False"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.store = sync.LocalArtifactStore(folder, durability=self.durability, previews=False)
+
+
 class ExecutorHops(Facade):
     """The same work, each piece handed to asyncio's own executor: what a hop into a thread costs at least."""
 

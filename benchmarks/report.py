@@ -16,7 +16,7 @@ COLUMNS = (
     "spread",
     "of raw",
     "of best peer",
-    "cpu s",
+    "cpu s (each)",
     "extra MiB",
     "lag p99 / worst ms",
 )
@@ -56,10 +56,15 @@ def _cells(result: Result, group: Sequence[Result]) -> list[str]:
         f"{rate(result, low)} - {rate(result, high)}",
         f"{result.times_faster(raw):.2f}" if raw else "",
         f"{result.times_faster(peer):.2f}" if peer else "",
-        f"{result.cpu:.2f}",
+        _cpu(result),
         f"{result.peak / 2**20:.0f}",
         f"{lag[0] * 1e3:.1f} / {lag[1] * 1e3:.0f}" if lag else "",
     ]
+
+
+def _cpu(result: Result) -> str:
+    each = f" ({result.cpu / result.row.count * 1e6:.0f} µs)" if result.row.count > 1 and not result.row.bytes else ""
+    return f"{result.cpu:.2f}{each}"
 
 
 def limit(group: Sequence[Result]) -> Result | None:

@@ -44,7 +44,8 @@ def workloads(quick: bool) -> Sequence[Workload]:
             f"{count:,} dicts of 1 KB, no fsync",
             rows(count),
             [
-                ours.Bulk, ours.OneByOne, ours.Together, ours.Facade, ours.ExecutorHops, raw.Calls,
+                ours.Bulk, ours.OneByOne, ours.Together, ours.Facade,
+                ours.WithoutPreviews, ours.ExecutorHops, raw.Calls,
                 peers.FlowyML, peers.FlowyMLWithMetadata, peers.Obstore, peers.ObstoreAsync, peers.Joblib, peers.DiskCache,
                 peers.Fsspec,
             ],
