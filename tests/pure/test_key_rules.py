@@ -95,7 +95,7 @@ def test_what_is_no_plain_str(path: object) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "a", "A-Z_9", "a/b/c", "a.b.c/d", "..a", ".a", "a..b", "ab:c", "1:x", "é:x", "a b", "ä/日本", "com", "com10", "console", "nulx.txt",
+        "a", "A-Z_9", "a/b/c", "éX", "a.b.c/d", "..a", ".a", "a..b", "ab:c", "1:x", "é:x", "a b", "ä/日本", "com", "com10", "console", "nulx.txt",
         "metadata.jsonx", "metadata.json.bak", ".aioartifact", ".part", ".partsx", "x" * 255, "é" * 127,
         "/".join(["ab"] * 233), "/".join(["é"] * 233),
         "a\u00a0b", "+://a".replace("://", ":/"), "9a:b", "a://b".replace("a:", "é:").replace("//", "/"),
@@ -111,6 +111,10 @@ def test_longest_path() -> None:
     assert len(path) == 700
     assert keys.check_path(path) == path
     assert "700" in refusal(path + "z")
+    accented = "é" * 127 + "/" + "é" * 127 + "/" + "é" * 95
+    assert len(accented.encode()) == 700
+    assert keys.check_path(accented) == accented
+    assert "700" in refusal(accented + "z")
 
 
 def test_prefix_may_be_empty() -> None:
