@@ -151,7 +151,9 @@ class Machine(RuleBasedStateMachine):
         for subject in self.subjects:
             subject.reopen()
 
-    @rule(path=PATHS, value=VALUES, n=st.integers(1, 8), after=st.booleans(), deletes=st.booleans())
+    @rule(
+        path=PATHS, value=VALUES, n=st.sampled_from([1, 2, 1, 3, 2, 4, 6]), after=st.booleans(), deletes=st.booleans()
+    )
     def crash(self, path: str, value: Any, n: int, after: bool, deletes: bool) -> None:
         """Nothing works from the n-th call on: what was there before is there, or what was to come."""
         old, new = self.model.get(path), None if deletes else (value, {})
@@ -217,8 +219,8 @@ def test_memory_local_and_gcs_do_what_a_dict_does(tmp_path: Path, server: GCSSer
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=scaled(12, 400),
-            stateful_step_count=scaled(15, 40),
+            max_examples=scaled(25, 400),
+            stateful_step_count=scaled(20, 40),
             deadline=None,
             derandomize=not FULL,
             database=None,
