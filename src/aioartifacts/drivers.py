@@ -49,26 +49,29 @@ class ByteBudget:
         start_anew_after_fork(self)
 
     def _reset(self) -> None:
-        self._free = self.limit
-        self._changed = threading.Condition()
+        self._held: dict[object, int] = {}
+        # Taken in C, unlike that of a Condition of its own, so that no interruption leaves it locked.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (ByteBudget, (self.limit,))
 
-    def take(self, size: int, job: Job[Any]) -> int:
-        """Wait for *size* bytes; returns what has been taken, to be given back."""
-        wanted = 0 if nested(2) else min(size, self.limit)
-        with self._changed:
-            while self._free < wanted:
+    def take(self, size: int, job: Job[Any], holder: object) -> None:
+        """Wait for *size* bytes, which are *holder* 's until it gives them back."""
+        if nested(2):
+            return
+        wanted = min(size, self.limit)
+        with self._lock:
+            while sum(self._held.values()) + wanted > self.limit:
                 job.check()
                 self._changed.wait(0.1)  # wakes to look whether the job has been cancelled
-            self._free -= wanted
-        return wanted
+            self._held[holder] = wanted
 
-    def give(self, taken: int) -> None:
-        """Return what `take` took."""
-        with self._changed:
-            self._free += taken
+    def give(self, holder: object) -> None:
+        """Return what *holder* has taken, if anything."""
+        with self._lock:
+            self._held.pop(holder, None)
             self._changed.notify_all()
 
 
@@ -414,11 +417,12 @@ def _decode(operation: Decode[T], objects: BlockingObjectStore, job: Job[Any], b
     if size <= LARGE:
         return with_parts(StoredParts(operation, objects, job), operation.call)
     job.outgrow()
-    taken = budget.take(0 if operation.options.mmap else size, job)
+    holder = object()
     try:
+        budget.take(0 if operation.options.mmap else size, job, holder)
         return with_parts(StoredParts(operation, objects, job), operation.call)
     finally:
-        budget.give(taken)
+        budget.give(holder)
 
 
 # Engine -------------------------------------------------------------------------------------------------------------

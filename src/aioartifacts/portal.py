@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from aioartifacts.errors import StoreError
-from aioartifacts.workers import start_anew_after_fork
+from aioartifacts.workers import Done, start_anew_after_fork
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Portal:
             if loop.is_closed():
                 raise _stopped() from error
             told = False
-            while not call.ended.is_set():
+            while not call.ended.ended:
                 with suppress(KeyboardInterrupt):  # the first one is raised below
                     if not told:
                         loop.call_soon_threadsafe(call.cancel)
@@ -97,7 +97,7 @@ class _Call(Generic[T]):
     """One coroutine on the loop, and whoever waits for it in a thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, function: Callable[[], Coroutine[Any, Any, T]]) -> None:
-        self.ended = threading.Event()
+        self.ended = Done()
         self._loop = loop
         self._function = function
         self._task: asyncio.Task[T] | None = None

@@ -171,9 +171,9 @@ class Batch(Generic[K, T]):
                 return None
             call = None if self.cancelled else next(self._calls, None)
             if call is None:
-                self._exhausted = True
                 if not self._jobs:
                     self._on_done()
+                self._exhausted = True  # last: whoever is interrupted in between comes again
                 return None
             made = call
             job: Job[None] = Job(
@@ -224,7 +224,9 @@ class WorkerPool:
         start_anew_after_fork(self)
 
     def _reset(self) -> None:
-        self._changed = threading.Condition()
+        # Taken in C. That of a Condition is taken in Python, where Ctrl-C can come between taking it and noting that it is to be let go.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._jobs: deque[Job[Any]] = deque()
         self._batches: deque[Batch[Any, Any]] = deque()
         self._aside: deque[Job[Any]] = deque()
@@ -247,7 +249,7 @@ class WorkerPool:
         """The pool for calls made here: this one; or, from inside a job, one that no job around it can keep busy."""
         pool = self
         for _ in range(_depth.get()):
-            with pool._changed:
+            with pool._lock:
                 if pool._deeper is None:
                     pool._deeper = WorkerPool(self.workers, self._parked_max)
             pool = pool._deeper
@@ -259,7 +261,7 @@ class WorkerPool:
         Raises:
             StoreError: no thread can be started; the interpreter is shutting down.
         """
-        with self._changed:
+        with self._lock:
             try:
                 self._recruit(len(self._jobs) + 1 if isinstance(work, Job) else self.workers)
             except RuntimeError as error:
@@ -292,7 +294,7 @@ class WorkerPool:
             work.cancel()
         else:
             work.cancelled = True
-        with self._changed:
+        with self._lock:
             self._changed.notify_all()  # those waiting for the second lane
             if isinstance(work, Batch):
                 work.take()  # settles it, when no worker has come for it yet
@@ -312,7 +314,7 @@ class WorkerPool:
 
     def close(self) -> None:
         """Let idle threads end. The pool may be used again."""
-        with self._changed:
+        with self._lock:
             self._open = False
             self._dismiss()
             deeper = self._deeper
@@ -335,7 +337,7 @@ class WorkerPool:
             lane = self._leave(job, waits)
 
         while True:
-            with self._changed:
+            with self._lock:
                 if job is not None and job.aside:
                     job.aside = False
                     self._aside.append(job)
@@ -392,7 +394,7 @@ class WorkerPool:
 
         When too many wait for that already, the job goes aside, or stays where it is if it cannot, so that threads are bounded.
         """
-        with self._changed:
+        with self._lock:
             if not waits and self._large >= self.workers and self._parked >= self._parked_max:
                 if job.movable and not job.cancelled:
                     raise Aside
@@ -541,6 +543,26 @@ class LoopWorkers:
         return batch
 
 
+class Done:
+    """Tells a thread that something has ended. Unlike a `threading.Event`, it can be interrupted at any point and waited for again."""
+
+    __slots__ = ("_word", "ended")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._word: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """It has ended."""
+        self.ended = True
+        self._word.put(None)
+
+    def wait(self) -> None:
+        """Wait for the end."""
+        while not self.ended:
+            self._word.get()
+
+
 class CallerWorkers:
     """A worker pool as ordinary code sees it: single calls run in the caller's own thread."""
 
@@ -564,13 +586,13 @@ class CallerWorkers:
     ) -> Batch[K, T]:
         """Make many calls in worker threads and wait for them. An interruption (Ctrl-C) is raised after they are done."""
         pool = self.pool.here()
-        done = threading.Event()
+        done = Done()
         batch: Batch[K, T] = Batch(calls, done.set, fail_fast=fail_fast)
         try:
             pool.submit(batch)
             done.wait()
         except BaseException:
-            while not done.is_set():
+            while not done.ended:
                 with suppress(KeyboardInterrupt):  # the first one is raised below
                     pool.cancel(batch)
                     done.wait()

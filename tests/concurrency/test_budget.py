@@ -142,27 +142,34 @@ async def test_each_loop_starts_with_the_whole_quota() -> None:
 # The budget of threads
 
 
+def a_job() -> Job[Any]:
+    return Job(lambda job: None, lambda: None)
+
+
 async def test_a_thread_waits_for_its_bytes() -> None:
     budget = ByteBudget(100)
-    job: Job[Any] = Job(lambda job: None, lambda: None)
-    taken = budget.take(80, job)
-    waiting = asyncio.create_task(asyncio.to_thread(budget.take, 50, job))
-    assert await asyncio.to_thread(budget.take, 20, job) == 20
+    budget.take(80, a_job(), "first")
+    waiting = asyncio.create_task(asyncio.to_thread(budget.take, 50, a_job(), "second"))
+    await asyncio.to_thread(budget.take, 20, a_job(), "third")
     assert not waiting.done()
-    budget.give(taken)
-    assert await waiting == 50
+    budget.give("first")
+    await waiting
 
 
 async def test_more_bytes_than_there_are_run_alone() -> None:
     budget = ByteBudget(100)
-    assert budget.take(10_000, Job(lambda job: None, lambda: None)) == 100
+    budget.take(10_000, a_job(), "first")
+    waiting = asyncio.create_task(asyncio.to_thread(budget.take, 1, a_job(), "second"))
+    await asyncio.to_thread(budget.take, 0, a_job(), "third")
+    assert not waiting.done()
+    budget.give("first")
+    await waiting
 
 
 async def test_a_thread_that_is_cancelled_stops_waiting_for_bytes() -> None:
-    budget = ByteBudget(100)
-    job: Job[Any] = Job(lambda job: None, lambda: None)
-    budget.take(100, job)
-    waiting = asyncio.create_task(asyncio.to_thread(budget.take, 1, job))
+    budget, job = ByteBudget(100), a_job()
+    budget.take(100, a_job(), "first")
+    waiting = asyncio.create_task(asyncio.to_thread(budget.take, 1, job, "second"))
     await turns()
     job.cancelled = True
     with pytest.raises(Cancelled):
