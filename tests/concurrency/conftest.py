@@ -29,13 +29,12 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
 def nothing_left() -> Iterator[None]:
     """No file stays open, and no thread of the library's goes on, once its stores are gone."""
     before = len(os.listdir("/proc/self/fd"))
-    others = set(threading.enumerate())  # of earlier tests, whose stores an exception may keep alive
     yield
     if len(os.listdir("/proc/self/fd")) > before:
         gc.collect()  # loops and tasks of pytest's, and of earlier tests
     assert len(os.listdir("/proc/self/fd")) <= before
     until = time.monotonic() + 60
-    while alive := [thread for thread in threading.enumerate() if thread.name == THREADS and thread not in others]:
+    while alive := [thread for thread in threading.enumerate() if thread.name == THREADS]:
         assert time.monotonic() < until, alive
         gc.collect()  # stores that a test has not closed
         alive[0].join(0.1)
