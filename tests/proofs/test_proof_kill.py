@@ -26,7 +26,7 @@ def test_kill_before_any_system_call_leaves_old_or_new(
     assert judge(root, operation, durability) == "new"
     shutil.rmtree(root)
     seen = set()
-    for name, nth in sample(calls, every=5, offset=len(operation) + len(colour)):
+    for name, nth in sample(calls, every=7, offset=len(operation) + len(colour)):
         shutil.copytree(template, root)
         ending = writers.kill(task, name, nth)
         which = judge(root, operation, durability)
