@@ -20,7 +20,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import anyio
@@ -560,7 +560,9 @@ class Done:
     def wait(self) -> None:
         """Wait for the end."""
         while not self.ended:
-            self._word.get()
+            with suppress(Empty):
+                # A signal that comes just before the thread falls asleep does not wake it, so it looks now and then.
+                self._word.get(timeout=0.5)
 
 
 class CallerWorkers:
