@@ -140,7 +140,7 @@ async def test_a_single_save_during_a_bulk_of_thousands(kind: str, tmp_path: Pat
                 saved.append(path)
                 yield path, value
 
-    count = 1500
+    count = 10_000  # more than are saved while threads take turns at the interpreter
     bulk = asyncio.create_task(store.save_many(Values.fromkeys(f"bulk/{i}" for i in range(count))))
     await until(lambda: len(saved) > 40)
     await store.save("single", "x")

@@ -45,12 +45,14 @@ KINDS = ("local", "memory", "async")
 
 
 def start(program: str, kind: str, root: Path) -> subprocess.Popen[str]:
+    """Start a program; its coverage is not measured, because an interruption may leave the lock of whoever measures taken."""
     return subprocess.Popen(
         [sys.executable, "-X", "faulthandler", "-W", "error", "-c", SETUP + textwrap.dedent(program), kind, str(root)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")},
     )
 
 
