@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -46,9 +47,11 @@ class ArrayMaterializer(Materializer):
 
     def preview(self, obj: object) -> Mapping[str, JSON]:
         array = _array(obj)
-        return (
-            glimpse.items(array.flat[: glimpse.ITEMS].tolist(), array.size) if array.ndim else glimpse.text(str(array))
-        )
+        if not array.ndim:
+            return glimpse.text(str(array))
+        # Not `flat[:n]`: NumPy 2.4 fails at that, now and then, for strings.
+        first = (item.tolist() if isinstance(item, np.generic) else item for item in islice(array.flat, glimpse.ITEMS))
+        return glimpse.items(list(first), array.size)
 
 
 class ScalarMaterializer(ArrayMaterializer):
