@@ -54,7 +54,7 @@ class Buffers(Body):
 
     def __init__(self, *buffers: Buffer) -> None:
         self.buffers = tuple([_bytes_of(buffer) for buffer in buffers])
-        self.size: int = sum([buffer.nbytes for buffer in self.buffers])
+        self.size: int = sum([buffer.nbytes for buffer in self.buffers])  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def write_to(self, sink: Sink) -> None:
         for buffer in self.buffers:

@@ -296,4 +296,7 @@ class StoreUnderTest(ABC):
 
 
 async def _value(answer: T | Awaitable[T]) -> T:
-    return await answer if inspect.isawaitable(answer) else answer
+    if inspect.isawaitable(answer):
+        awaited: T = await answer
+        return awaited
+    return answer

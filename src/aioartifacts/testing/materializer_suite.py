@@ -9,7 +9,7 @@ import random
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class MaterializerSuite:
     process loads what this one saved.
     """
 
-    materializer: Callable[[], Materializer]
+    materializer: type[Materializer]
     held_max = 64 * MIB
     """Bytes that writing out the large example may take beside it; reading damaged parts may take as much."""
     flips = 40

@@ -214,7 +214,7 @@ class _Slow(Forwarding[S]):
         self.gate = gate
         self.verb = verb
         self.key = key
-        self.when = when
+        self.when: Literal["before", "after"] = when
         self.latency = latency
         self.waiting: list[tuple[str, str]] = []
         """Verb and key of every call that stands at the gate."""
@@ -310,6 +310,7 @@ class AsyncSlowObjectStore(_Slow[AsyncObjectStore], AsyncForwarding):
         self.entered.set()
         try:
             if self.gate is not None:
-                await (self.gate(verb, key) if callable(self.gate) else self.gate.wait())
+                opened: Any = self.gate(verb, key) if callable(self.gate) else self.gate.wait()
+                await opened
         finally:
             self.waiting.remove((verb, key))
