@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from aioartifacts.errors import StoreError
-from aioartifacts.workers import Done, start_anew_after_fork
+from aioartifacts.workers import Done, start_anew_after_fork, start_thread
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Portal:
         An interruption (Ctrl-C) cancels the work, waits until it has ended, and is then raised.
 
         Raises:
-            StoreError: called from the loop thread itself, which would wait for itself.
+            StoreError: called from the loop thread itself, which would wait for itself; or when no thread can be started any more.
         """
         loop = self._running_loop()
         call = _Call(loop, function)
@@ -79,7 +79,12 @@ class Portal:
                 loop.run_forever()
 
         self._thread = threading.Thread(target=main, name="aioartifacts-portal", daemon=True)
-        self._thread.start()
+        try:
+            start_thread(self._thread)
+        except RuntimeError as error:
+            raise StoreError(
+                f"the event-loop thread behind the facade cannot be started ({error}); save and load before the interpreter shuts down"
+            ) from error
         atexit.register(self.stop)
         return running.get()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
@@ -152,15 +153,10 @@ class ArtifactStore:
 
     def iter_artifacts(self, prefix: str = "") -> Iterator[ArtifactInfo]:
         """Iterate over what is known of all artifacts at or under *prefix*, in no particular order, however many there are."""
+        # Not closed here: the one who abandons it may be the interpreter at its end, when nobody can be waited for any more.
         infos = self._store.iter_artifacts(prefix)
-        try:
-            while True:
-                found = self._call(_next, infos)
-                if found is None:
-                    return
-                yield found
-        finally:
-            self._call(_close, infos)
+        while (found := self._call(_next, infos) if not self._in_caller else _next_here(infos)) is not None:
+            yield found
 
     @overload
     def save_many(
@@ -398,8 +394,13 @@ async def _next(infos: AsyncIterator[ArtifactInfo]) -> ArtifactInfo | None:
     return await anext(infos, None)
 
 
-async def _close(infos: Any) -> None:
-    await infos.aclose()
+def _next_here(infos: AsyncIterator[ArtifactInfo]) -> ArtifactInfo | None:
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)  # else a loop that runs in this thread takes the iterator for one of its own, and ends it
+    try:
+        return _finish(_next(infos))
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
 
 
 def _finish(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import sys
 import threading
 import weakref
 from collections import deque
@@ -282,9 +283,11 @@ class WorkerPool:
                 self._idle -= 1
                 self._summons.put(True)
             else:
-                threading.Thread(
-                    target=_attend, args=(weakref.ref(self), self._summons), name="aioartifacts", daemon=True
-                ).start()
+                start_thread(
+                    threading.Thread(
+                        target=_attend, args=(weakref.ref(self), self._summons), name="aioartifacts", daemon=True
+                    )
+                )
             self._draining += 1
             wanted -= 1
 
@@ -422,6 +425,17 @@ def _attend(pool: weakref.ref[WorkerPool], summons: SimpleQueue[bool]) -> None:
         del attended
         if not stays or not summons.get():
             return
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread.
+
+    Raises:
+        RuntimeError: none can be started. Python before 3.12 would wait for ever for one that is started while the interpreter ends.
+    """
+    if sys.is_finalizing():
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+    thread.start()
 
 
 _after_fork: weakref.WeakSet[Any] = weakref.WeakSet()

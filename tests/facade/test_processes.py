@@ -36,6 +36,32 @@ def test_ends_with_a_store_in_a_reference_cycle(kind: str, tmp_path: Path) -> No
     run(USE + "store.itself = store", kind, tmp_path)
 
 
+def test_ends_with_an_iteration_under_way(kind: str, tmp_path: Path) -> None:
+    assert run(USE + "infos = store.iter_artifacts(); next(infos); print('done')", kind, tmp_path) == "done\n"
+
+
+def test_calls_while_the_interpreter_is_torn_down_work_or_say_why_not(kind: str, tmp_path: Path) -> None:
+    """No thread can be started any more then: whoever waited for one would wait for ever."""
+    program = """
+class Late:
+    def __init__(self):
+        self.calls = [lambda: store.save(2, "late"), lambda: store.save_many({"l/a": 1, "l/b": 2}), lambda: store.load_many(["x"])]
+        self.error, self.write = StoreError, os.write
+    def __del__(self):
+        for call in self.calls:
+            try:
+                call()
+            except self.error as error:
+                assert "shut" in str(error), error
+        self.write(1, b"done\\n")
+late = Late()
+store.save(1, "x")
+store.close()
+late.itself = [late]
+"""
+    assert run(program, kind, tmp_path) == "done\n"
+
+
 def test_ends_when_an_exception_ends_it(kind: str, tmp_path: Path) -> None:
     program = USE + "sys.exit(0)"
     run(program, kind, tmp_path)
