@@ -11,7 +11,7 @@ import pytest
 
 from aioartifacts import record as codec
 from aioartifacts.checksum import crc32c, hex32
-from aioartifacts.errors import MetadataError, RecordError
+from aioartifacts.errors import EncodeError, MetadataError, RecordError
 from aioartifacts.record import ForeignRecord, PartRecord, Record, decode_record, encode_record
 from aioartifacts.trust import Keyring
 
@@ -52,6 +52,27 @@ def test_comes_back_as_it_was(keys: Keyring) -> None:
     body = msgspec.json.encode(record())[:-1]
     assert decoded.message == body
     assert data == sealed(body if not keys else body + f',"signature":"{keys.sign(body)}"'.encode())
+
+
+def test_records_do_not_change() -> None:
+    for value, name in ((record(), "path"), (STORED, "size")):
+        with pytest.raises(AttributeError, match="immutable"):
+            setattr(value, name, None)
+
+
+def test_what_a_part_does_not_have_is_not_written() -> None:
+    kept = json.loads(encode_record(record(), Keyring()))["parts"]
+    assert [sorted(part) for part in kept] == [["crc32c", "file", "name", "size"], ["crc32c", "data", "name", "size"]]
+
+
+def test_what_is_no_json_is_told_of_the_materializer() -> None:
+    with pytest.raises(EncodeError) as caught:
+        encode_record(record(meta={"a": object()}), Keyring())
+    assert caught.value.message == (
+        "'p/q': what its materializer, 's', keeps in the record is not JSON: Encoding objects of type object is unsupported"
+    )
+    assert caught.value.path == "p/q"
+    assert isinstance(caught.value.__cause__, TypeError)
 
 
 def test_signature_counts_only_when_every_part_has_a_sha256() -> None:
@@ -152,7 +173,7 @@ def test_record_that_contradicts_itself(changes: dict[str, Any], reason: str) ->
 
 
 def test_largest_part() -> None:
-    for size, fine in ((codec._PART_MAX, True), (codec._PART_MAX + 1, False)):
+    for size, fine in ((2**53, True), (2**53 + 1, False)):
         data = encode_record(record(parts=(msgspec.structs.replace(STORED, size=size),), size=size), Keyring())
         if fine:
             assert decode_record(data, "p/q").record.size == size
@@ -206,6 +227,7 @@ def test_metadata_that_is_json() -> None:
         ({"a": [[1], [2, b"x"]]}, "$.a[1][1] is bytes and would become str"),
         ({1: 2}, "$ is dict and would become dict"),
         ({"a": [(), 1]}, "$.a[0] is tuple and would become list"),
+        ({"a": ((1,),)}, "$.a is tuple and would become list"),
     ],
 )  # fmt: skip
 def test_metadata_that_would_change_says_where(given: Any, where: str) -> None:
