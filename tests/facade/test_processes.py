@@ -192,6 +192,38 @@ sys.exit(status)
     run(program, kind, tmp_path)
 
 
+def test_fork_while_a_thread_replaces_leaves_no_file_locked(tmp_path: Path) -> None:
+    """The child has the descriptor of the lock file, and never closes it."""
+    program = """
+import warnings
+warnings.simplefilter("ignore")
+from aioartifacts.objects.local.posix import Tree
+entered, release = threading.Event(), threading.Event()
+def replace():
+    with Tree(ROOT) as tree, tree.lock("x/metadata.json"):
+        entered.set()
+        release.wait()
+store.save(1, "x")
+thread = threading.Thread(target=replace)
+thread.start()
+entered.wait()
+end, keep = os.pipe()
+child = os.fork()
+if not child:
+    os.close(keep)
+    os.read(end, 1)  # lives until the parent has saved
+    store.save(3, "x")
+    os._exit(0)
+release.set()
+thread.join()
+store.save(2, "x")
+os.close(keep)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+print(store.load("x"))
+"""
+    assert run(program, "local", tmp_path) == "3\n"
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("kind", ["local", "async"])
 def test_in_processes_of_multiprocessing(kind: str, method: str, tmp_path: Path) -> None:

@@ -234,7 +234,10 @@ class Tree:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(fd)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_UN)  # closing is not enough: a child forked meanwhile has it open too
+            finally:
+                os.close(fd)
 
     def unlink(self, name: str) -> str:
         """Remove a file and the folders that this leaves empty. Returns the nearest folder that is left, to be synced."""
