@@ -453,8 +453,10 @@ class Engine(Protocol):
         """Carry out one verb; a *heavy* one is known beforehand to take long."""
         ...
 
-    async def run_many(self, tasks: Iterable[Task[K, T]], *, fail_fast: bool) -> Outcomes[K, T]:
-        """Carry out many verbs at once. With *fail_fast* the first failure stops the others."""
+    async def run_many(
+        self, tasks: Iterable[Task[K, T]], *, fail_fast: bool, saves: bool = False
+    ) -> Outcomes[K, T]:
+        """Carry out many verbs at once. With *fail_fast* the first failure stops the others. *saves* says that all of them save."""
         ...
 
     def pages(self, prefix: str, *, name: str | None = None) -> AsyncIterator[list[ObjectInfo]]:
@@ -476,6 +478,8 @@ class Engine(Protocol):
 
 _SHARED = 32
 """Light verbs that share one turn of a worker, at most."""
+_QUICK = 0.001
+"""Seconds that a verb takes on average, up to which one thread gets done with many sooner than two that compete for the interpreter."""
 _PAGE = 500
 """Objects listed in one hop."""
 
@@ -500,27 +504,36 @@ class BlockingEngine:
 
         return await self._workers.call(work)
 
-    async def run_many(self, tasks: Iterable[Task[K, T]], *, fail_fast: bool) -> Outcomes[K, T]:
+    async def run_many(
+        self, tasks: Iterable[Task[K, T]], *, fail_fast: bool, saves: bool = False
+    ) -> Outcomes[K, T]:
+        together = self._together and saves  # nothing else becomes durable sooner by that
         source = _Turns(iter(tasks))
 
         def turn(job: Job[None], batch: Batch[K, T]) -> None:
-            if self._together:
+            if together:
                 self._run_together(source, job, batch, fail_fast)
             else:
                 self._run_in_turn(source, job, batch, fail_fast)
 
         calls = iter(lambda: None if source.exhausted else turn, None)
-        batch = await self._workers.call_many(calls, fail_fast=fail_fast)
+        batch = await self._workers.call_many(calls, fail_fast=fail_fast, quick=not self._together)
         return Outcomes(batch.results, batch.errors)
 
     def _run_in_turn(self, source: _Turns[K, T], job: Job[None], batch: Batch[K, T], fail_fast: bool) -> None:
-        for _ in range(_SHARED):
+        quick = True
+        began = time.perf_counter()
+        for count in range(1, _SHARED + 1):
             task = source.next()
             if task is None:
                 return
             self._run_alone(task, job, batch)
             if job.outgrown or job.cancelled or (fail_fast and batch.errors):
                 return
+            quick = time.perf_counter() - began < count * _QUICK
+            if batch.quick and not quick:
+                break  # so that others come to help
+        batch.quick = quick
 
     def _run_together(self, source: _Turns[K, T], job: Job[None], batch: Batch[K, T], fail_fast: bool) -> None:
         tasks: list[Task[K, T]] = []

@@ -140,6 +140,10 @@ class Batch(Generic[K, T]):
     """Many calls under one roof: made one after another by however many workers are free, reported once.
 
     A call gets its job and this batch, and puts what it has got into `results` and `errors`.
+
+    Attributes:
+        quick: what it is made of takes so little time that two threads would mostly wait for the interpreter's lock; one worker at a time
+            then does all that has not been outgrown. The calls keep it up to date.
     """
 
     def __init__(
@@ -148,7 +152,9 @@ class Batch(Generic[K, T]):
         on_done: Callable[[], None],
         *,
         fail_fast: bool,
+        quick: bool = False,
     ) -> None:
+        self.quick = quick
         self.results: dict[K, T] = {}
         self.errors: dict[K, BaseException] = {}
         self.outgrew = False
@@ -164,6 +170,11 @@ class Batch(Generic[K, T]):
         self._jobs: set[Job[None]] = set()
         self.cancelled = False
         self._exhausted = False
+
+    def crowded(self) -> bool:
+        """Whether a worker more would do no good."""
+        with self._lock:
+            return self.quick and not all(job.outgrown for job in self._jobs)
 
     def take(self) -> Job[None] | None:
         """The next job; None when there is none left, now and for ever."""
@@ -263,8 +274,9 @@ class WorkerPool:
             StoreError: no thread can be started; the interpreter is shutting down.
         """
         with self._lock:
+            self._open = True
             try:
-                self._recruit(len(self._jobs) + 1 if isinstance(work, Job) else self.workers)
+                self._recruit(len(self._jobs) + 1 if isinstance(work, Job) else 1 if work.quick else self.workers)
             except RuntimeError as error:
                 if not self._draining:
                     raise StoreError(
@@ -277,7 +289,6 @@ class WorkerPool:
 
     def _recruit(self, wanted: int) -> None:
         """Fill the first lane with up to *wanted* workers. Needs the lock. A `RuntimeError` means that the interpreter shuts down."""
-        self._open = True
         while self._draining < self.workers and wanted > 0:
             if self._idle:
                 self._idle -= 1
@@ -349,6 +360,9 @@ class WorkerPool:
                 elif job is not None and job.batch is not None and job.batch.cancelled:
                     self._changed.notify_all()  # others of it may wait to be large
                     self._recall()
+                elif job is not None and job.batch is not None and not job.batch.quick:
+                    with suppress(RuntimeError):  # the interpreter shuts down: what is queued waits for this very thread
+                        self._recruit(self.workers * bool(self._batches))
                 if lane is _SECOND and (self._parked or not self._aside):
                     self._large -= 1
                     self._changed.notify_all()
@@ -382,7 +396,8 @@ class WorkerPool:
             return self._jobs.popleft()
         for _ in range(len(self._batches)):
             batch = self._batches[0]
-            if self._aside and batch.outgrew:  # more of the same would only go aside too
+            # Of what has outgrown its place, more would only go aside too.
+            if (self._aside and batch.outgrew) or batch.crowded():
                 self._batches.rotate(-1)
                 continue
             job = batch.take()
@@ -545,11 +560,11 @@ class LoopWorkers:
         return job.outcome()
 
     async def call_many(
-        self, calls: Iterator[Callable[[Job[None], Batch[K, T]], None]], *, fail_fast: bool
+        self, calls: Iterator[Callable[[Job[None], Batch[K, T]], None]], *, fail_fast: bool, quick: bool = False
     ) -> Batch[K, T]:
         """Make many calls in worker threads. Cancellation as in `call`."""
         waiter, pool = self._waiter(), self.pool.here()
-        batch: Batch[K, T] = Batch(calls, waiter.post, fail_fast=fail_fast)
+        batch: Batch[K, T] = Batch(calls, waiter.post, fail_fast=fail_fast, quick=quick)
         pool.submit(batch)
         await waiter.wait(lambda: pool.cancel(batch))
         if batch.crash is not None:
@@ -598,12 +613,12 @@ class CallerWorkers:
             _depth.reset(deeper)
 
     async def call_many(
-        self, calls: Iterator[Callable[[Job[None], Batch[K, T]], None]], *, fail_fast: bool
+        self, calls: Iterator[Callable[[Job[None], Batch[K, T]], None]], *, fail_fast: bool, quick: bool = False
     ) -> Batch[K, T]:
         """Make many calls in worker threads and wait for them. An interruption (Ctrl-C) is raised after they are done."""
         pool = self.pool.here()
         done = Done()
-        batch: Batch[K, T] = Batch(calls, done.set, fail_fast=fail_fast)
+        batch: Batch[K, T] = Batch(calls, done.set, fail_fast=fail_fast, quick=quick)
         try:
             pool.submit(batch)
             done.wait()

@@ -309,6 +309,45 @@ async def test_what_a_call_in_a_batch_raises_stops_the_others(workers: LoopWorke
     assert len(ran) < 1000
 
 
+async def test_one_worker_does_what_is_quick(workers: LoopWorkers) -> None:
+    running, most = 0, 0
+
+    def count(job: Job[None], batch: Batch[int, int]) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        batch.results[len(batch.results)] = threading.get_ident()
+        running -= 1
+
+    batch = await workers.call_many(iter([count] * 2_000), fail_fast=True, quick=True)
+    assert (len(batch.results), most) == (2_000, 1)
+
+
+async def test_others_come_when_it_is_not_quick_after_all(workers: LoopWorkers) -> None:
+    both = threading.Barrier(2)
+
+    def slow(job: Job[None], batch: Batch[int, int]) -> None:
+        batch.quick = False
+
+    def meet(job: Job[None], batch: Batch[int, int]) -> None:
+        both.wait(HANG)
+
+    await workers.call_many(iter([slow, meet, meet]), fail_fast=True, quick=True)
+
+
+async def test_what_is_quick_goes_on_beside_what_has_been_outgrown(workers: LoopWorkers) -> None:
+    passed = threading.Event()
+
+    def large(job: Job[None], batch: Batch[int, int]) -> None:
+        job.outgrow()
+        assert passed.wait(HANG)
+
+    def small(job: Job[None], batch: Batch[int, int]) -> None:
+        passed.set()
+
+    await workers.call_many(iter([large, small]), fail_fast=True, quick=True)
+
+
 async def test_an_empty_batch(workers: LoopWorkers) -> None:
     batch: Batch[int, int] = await workers.call_many(iter([]), fail_fast=True)
     assert batch.results == {}
@@ -329,6 +368,13 @@ async def test_closing_ends_threads_and_the_next_call_starts_new_ones(pool: Work
         await asyncio.to_thread(thread.join, HANG)
     assert not ours()
     assert await workers.call(lambda job: 2) == 2
+
+
+@pytest.mark.parametrize("quick", [True, False])
+async def test_a_pool_closed_while_its_workers_are_busy_keeps_none(quick: bool) -> None:
+    pool = WorkerPool(2)
+    await LoopWorkers(pool).call_many(iter([lambda job, batch: pool.close()] * 3), fail_fast=True, quick=quick)
+    await until(lambda: all(thread.name != "aioartifacts" for thread in threading.enumerate()))
 
 
 async def test_threads_of_a_pool_that_nobody_has_any_more_end() -> None:
