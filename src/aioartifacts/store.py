@@ -354,7 +354,7 @@ class ArtifactStore:
             Task(path, self._save(obj, path, None, overwrite, None), light=_is_light(obj))
             for path, obj in _check_mapping(artifacts).items()
         )
-        return await self._run_many("save_many", artifacts, tasks, on_error)
+        return await self._run_many("save_many", artifacts, tasks, on_error, saves=True)
 
     @overload
     async def load_many(
@@ -602,12 +602,18 @@ class ArtifactStore:
         return await _telling(operation, self._engine.run(steps, heavy=heavy))
 
     async def _run_many(
-        self, operation: str, names: Iterable[str], tasks: Iterable[Task[str, T]], on_error: OnError
+        self,
+        operation: str,
+        names: Iterable[str],
+        tasks: Iterable[Task[str, T]],
+        on_error: OnError,
+        *,
+        saves: bool = False,
     ) -> dict[str, T] | dict[str, Outcome[T]]:
         """Carry out many verbs; the answers come in the order of *names*."""
         if on_error not in ("raise", "collect"):
             raise InvalidConfigError(f"on_error is 'raise' or 'collect', not {on_error!r}")
-        outcomes = await self._engine.run_many(tasks, fail_fast=on_error == "raise")
+        outcomes = await self._engine.run_many(tasks, fail_fast=on_error == "raise", saves=saves)
         results, errors = outcomes.results, outcomes.errors
         for error in errors.values():
             _named(error, operation)
@@ -757,7 +763,7 @@ class Run:
             Task(name, self._save(obj, name, step_name), light=_is_light(obj))
             for name, obj in _check_mapping(objects).items()
         )
-        return await self.store._run_many("materialize_many", objects, tasks, on_error)
+        return await self.store._run_many("materialize_many", objects, tasks, on_error, saves=True)
 
     async def load(self, name: str, step_name: str) -> Any:
         """Load a step's output."""

@@ -146,7 +146,9 @@ class TransferEngine:
             except BaseException as raised:
                 error = raised
 
-    async def run_many(self, tasks: Iterable[Task[K, T]], *, fail_fast: bool) -> Outcomes[K, T]:
+    async def run_many(
+        self, tasks: Iterable[Task[K, T]], *, fail_fast: bool, saves: bool = False
+    ) -> Outcomes[K, T]:
         """Carry out many verbs, as many at once as there are transfers. With *fail_fast* the first failure cancels the others."""
         outcomes: Outcomes[K, T] = Outcomes()
 
