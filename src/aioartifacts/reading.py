@@ -117,11 +117,12 @@ def decode(materializer: Materializer, found: Found, parts: Parts) -> object:
     """Let the materializer load; whatever goes wrong becomes a `DecodeError` that names the versions."""
     try:
         return materializer.load(parts)
-    except ArtifactError as error:
-        if error.path is None:
-            error.path = found.path
-        raise
     except (Exception, SystemExit, GeneratorExit) as error:
+        # What the materializer misses elsewhere is no part of this artifact.
+        if isinstance(error, ArtifactError) and not isinstance(error, ArtifactNotFoundError):
+            if error.path is None:
+                error.path = found.path
+            raise
         here = environment(materializer)
         differ = [
             f"{package} {wrote} (here {here.get(package, 'not imported')})"

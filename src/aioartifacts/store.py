@@ -124,10 +124,14 @@ class ArtifactStore:
         if trust is None and keys:
             trust = "signed"
         self.name = name or self._kind
+        if not isinstance(self.name, str):
+            raise InvalidConfigError(f"name is a str, not {name!r}")
         self._objects = objects
         self._options = options
         self._limits = _check_limits(options.get("limits", _default_limits(objects)))
         self._materializers = options.get("materializers")
+        if not callable(getattr(self.materializers, "candidates", None)):
+            raise InvalidConfigError(f"materializers is a MaterializerRegistry, not {self.materializers!r}")
         self._config = Config(
             materializers=self.materializers,
             trust=trust,
@@ -147,7 +151,7 @@ class ArtifactStore:
                 self._objects,
                 CallerWorkers(pool) if in_caller else LoopWorkers(pool),
                 ByteBudget(self._limits.memory),
-                together=_is_durable(self._objects),
+                durable=_is_durable(self._objects),
             )
         from aioartifacts.transfer import TransferEngine
 
@@ -525,6 +529,8 @@ class ArtifactStore:
         producer: Mapping[str, str] | None = None,
     ) -> Steps[str]:
         checked = self._path(path)
+        if format is not None and type(format) is not str:
+            raise InvalidConfigError(f"format is the name of a format, or None, not {format!r}", path=checked)
         try:
             yield from protocol.save(
                 artifact,
@@ -548,8 +554,9 @@ class ArtifactStore:
             error.path = error.path or checked
             raise
         if as_type is not None and not isinstance(loaded, as_type):
+            wanted = getattr(as_type, "__qualname__", as_type)
             raise DecodeError(
-                f"{checked!r} holds a {type(loaded).__module__}.{type(loaded).__qualname__}, not a {as_type.__qualname__}",
+                f"{checked!r} holds a {type(loaded).__module__}.{type(loaded).__qualname__}, not a {wanted}",
                 path=checked,
             )
         return loaded
@@ -814,6 +821,8 @@ def _rebuild(cls: type[ArtifactStore], objects: Any, name: str, options: dict[st
 
 
 def _load_options(mmap: bool, verify: bool, columns: Iterable[str] | None) -> LoadOptions:
+    if isinstance(columns, str) or not isinstance(columns, Iterable | None):
+        raise InvalidConfigError(f"columns is several names, a list for example, not {columns!r}")
     return LoadOptions(mmap=mmap, verify=verify, columns=None if columns is None else tuple(columns))
 
 
@@ -857,7 +866,10 @@ def _check_many(paths: Iterable[str]) -> dict[str, None]:
     """The paths, each once, in their order."""
     if isinstance(paths, str | bytes):
         raise InvalidPathError(f"several paths are wanted, a list for example, not the single {paths!r}")
-    return dict.fromkeys(paths)
+    try:
+        return dict.fromkeys(paths)
+    except TypeError as error:
+        raise InvalidPathError(f"several paths are wanted, a list of str for example: {error}") from error
 
 
 def _check_mapping(objects: Mapping[str, object]) -> Mapping[str, object]:

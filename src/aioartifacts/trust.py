@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from aioartifacts.errors import InvalidConfigError, UntrustedArtifactError
+from aioartifacts.errors import ArtifactError, InvalidConfigError, StoreError, UntrustedArtifactError
 from aioartifacts.types import Trust
 
 KEY_MIN = 32
@@ -58,6 +58,8 @@ def keyring(signing_key: SigningKey | None, verification_keys: Sequence[SigningK
         if verification_keys:
             raise InvalidConfigError("verification_keys= needs signing_key= as well: what is saved here must be signed")
         return Keyring()
+    if not isinstance(verification_keys, Sequence):
+        raise InvalidConfigError(f"verification_keys is several keys, a tuple for example, not a {type(verification_keys).__name__}")
     keys = (signing_key, *verification_keys)
     for key in keys:
         if not callable(key):
@@ -72,7 +74,16 @@ def _check_key(key: object) -> bytes:
 
 
 def _hmac(key: SigningKey, message: bytes) -> str:
-    return hmac.new(_check_key(key() if callable(key) else key), message, hashlib.sha256).hexdigest()
+    return hmac.new(_check_key(_fetch(key) if callable(key) else key), message, hashlib.sha256).hexdigest()
+
+
+def _fetch(key: Callable[[], bytes]) -> bytes:
+    try:
+        return key()
+    except ArtifactError:
+        raise
+    except Exception as error:  # whose message may hold a secret
+        raise StoreError(f"a signing key could not be had: {type(error).__name__}; see what caused this") from error
 
 
 def check_trust(*, path: str, format: str, safe: bool, signature_valid: bool, trust: Trust) -> bool:

@@ -44,7 +44,7 @@ async def sweep(
     engine: Engine, prefix: str, grace: float, dry_run: bool, on_progress: OnProgress | None
 ) -> SweepReport:
     """Remove what is older than *grace* seconds and no record names."""
-    if not grace >= 0:
+    if not isinstance(grace, int | float) or not grace >= 0:
         raise InvalidConfigError(f"grace is a number of seconds, 0 or more, not {grace!r}")
     before = time.time() - grace
     swept: list[ObjectInfo] = []

@@ -28,6 +28,7 @@ from aioartifacts import (
     MetadataError,
     MissingDependencyError,
     Part,
+    Parts,
     PermissionDeniedError,
     Producer,
     RecordError,
@@ -402,3 +403,34 @@ async def test_conflict_while_deleting_is_told_after_the_deadline(kind, objects)
     with pytest.raises(ConflictError):
         await over(kind, faulty, retry=aioartifacts.RetryPolicy(deadline=0, base=0)).delete("a")
     assert read(objects, "a/metadata.json") == before
+
+
+class Referring:
+    """An object that is loaded from another artifact, which is gone."""
+
+
+class ReferringMaterializer(Materializer):
+    name = "referring"
+    format = "referring"
+    safe = True
+
+    def __init__(self) -> None:
+        self.other = aioartifacts.sync.MemoryArtifactStore()
+
+    def accepts(self, obj: object) -> bool:
+        return isinstance(obj, Referring)
+
+    def dump(self, obj: object) -> Dump:
+        return Dump([Part("part", Buffers(b"x"))])
+
+    def load(self, parts: Parts) -> object:
+        return self.other.load("gone")
+
+
+@pytest.mark.asyncio
+async def test_what_a_materializer_misses_elsewhere_is_no_missing_part(store):
+    store.materializers.register(ReferringMaterializer, types=Referring)
+    await store.save(Referring(), "x")
+    with pytest.raises(DecodeError, match="there is no artifact 'gone'") as caught:
+        await store.load("x")
+    assert caught.value.path == "x"

@@ -29,7 +29,7 @@ class MemoryObjectStore(BlockingObjectStore):
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or os.urandom(4).hex()
-        if "/" in self.name:
+        if not isinstance(self.name, str) or "/" in self.name:
             raise InvalidConfigError(f"the name of a memory store is a single word without '/', not {name!r}")
         self.url = f"memory://{self.name}"
         self._objects: dict[str, tuple[bytes, ObjectInfo]] = {}

@@ -46,7 +46,7 @@ def parse_url(url: str | os.PathLike[str]) -> StoreURL:
     Raises:
         InvalidConfigError: *url* is nonsense; the message says which.
     """
-    given = os.fspath(url)
+    given = os.fspath(url) if isinstance(url, str | os.PathLike) else None
     if type(given) is not str or not given or "\0" in given:
         raise InvalidConfigError(f"{url!r} does not name a store: {_FORMS}")
     if isinstance(url, os.PathLike):

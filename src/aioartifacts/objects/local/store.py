@@ -68,7 +68,7 @@ class LocalObjectStore(BlockingObjectStore):
     """
 
     def __init__(self, root: str | os.PathLike[str], *, durability: Durability = "full") -> None:
-        given = os.fspath(root)
+        given = os.fspath(root) if isinstance(root, str | os.PathLike) else None
         if type(given) is not str or not given or "\0" in given:
             raise InvalidConfigError(f"the root of a local store is the path of a folder, not {root!r}")
         if durability not in ("full", "process"):
