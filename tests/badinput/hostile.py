@@ -66,17 +66,71 @@ def arrow_compressed() -> Any:
     return "arrow", {"data.arrow": file.getvalue()}
 
 
+def pandas_arrow(frame: Any, change: Callable[[dict[str, Any]], None], columns: Any = None, **options: Any) -> Any:
+    """A frame as it is saved, but with another description, other columns, or other options of writing."""
+    import pyarrow as pa
+
+    from aioartifacts.materializers.pandas import PandasMaterializer
+
+    sink = io.BytesIO()
+    PandasMaterializer().dump(frame).parts[0].body.write_to(sink)
+    table = pa.ipc.open_file(sink.getvalue()).read_all()
+    metadata = dict(table.schema.metadata)
+    spec = json.loads(metadata[b"aioartifacts"])
+    change(spec)
+    metadata[b"aioartifacts"] = json.dumps(spec).encode()
+    table = (pa.table({"c0": columns}) if columns is not None else table).replace_schema_metadata(metadata)
+    file = io.BytesIO()
+    with pa.ipc.new_file(file, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table)
+    return "pandas-arrow", {"frame.arrow": file.getvalue()}
+
+
 def pandas_arrow_compressed() -> Any:
-    return "pandas-arrow", {"frame.arrow": arrow_compressed()[1]["data.arrow"]}
+    import numpy as np
+    import pandas as pd
+
+    return pandas_arrow(pd.DataFrame(np.zeros((4_000_000, 1))), lambda spec: None, compression="zstd")
+
+
+def pandas_arrow_used_often() -> Any:
+    """A hundred columns of objects over the same text."""
+    import pandas as pd
+
+    def change(spec: dict[str, Any]) -> None:
+        spec["columns"] *= 100
+        spec["labels"]["range"] = [0, 100, 1]
+
+    return pandas_arrow(pd.DataFrame([["x" * 10_000_000]], dtype=object), change)
+
+
+def pandas_arrow_nulls() -> Any:
+    """Two billion cells of None, which take no bytes in Arrow."""
+    import pandas as pd
+    import pyarrow as pa
+
+    def change(spec: dict[str, Any]) -> None:
+        spec["rows"] = 2_000_000_000
+        spec["index"]["range"] = [0, 2_000_000_000, 1]
+
+    return pandas_arrow(pd.DataFrame([[None]], dtype=object), change, pa.nulls(2_000_000_000))
 
 
 def polars_compressed() -> Any:
     return "polars", arrow_compressed()[1]
 
 
+def parquet(table: Any, **options: Any) -> bytes:
+    from pyarrow import parquet
+
+    file = io.BytesIO()
+    parquet.write_table(table, file, compression="zstd", store_schema=False, **options)
+    return file.getvalue()
+
+
 @cache
 def parquet_of_runs() -> bytes:
-    """A hundred and fifty million rows, all the same, in a few kilobytes."""
+    """Forty million rows, all the same, in a few kilobytes."""
     import numpy as np
     import pyarrow as pa
     from pyarrow import parquet
@@ -84,56 +138,139 @@ def parquet_of_runs() -> bytes:
     file = io.BytesIO()
     chunk = pa.table({"c0": pa.array(np.zeros(10_000_000, "i8")).dictionary_encode()})
     with parquet.ParquetWriter(file, chunk.schema, compression="zstd", write_batch_size=10_000_000) as writer:
-        for _ in range(15):
+        for _ in range(4):
             writer.write_table(chunk, row_group_size=10_000_000)
     return file.getvalue()
 
 
-def pandas_parquet_bomb() -> Any:
-    return "pandas-parquet", {"frame.parquet": described(parquet_of_runs())}
-
-
-def described(parquet_file: bytes) -> bytes:
-    """With a description that fits, so that nothing but its size stands in the way."""
+@cache
+def parquet_of_one_row() -> bytes:
+    """One list of forty million zeros."""
+    import numpy as np
     import pyarrow as pa
-    from pyarrow import parquet
 
-    import aioartifacts.materializers.pandas as ours
-
-    source = parquet.ParquetFile(pa.BufferReader(parquet_file))
-    rows = source.metadata.num_rows
-    import pandas as pd
-
-    dump = ours.PandasParquetMaterializer().dump(pd.DataFrame({"c0": [0]}))
-    sink = io.BytesIO()
-    dump.parts[0].body.write_to(sink)
-    metadata = dict(parquet.ParquetFile(pa.BufferReader(sink.getvalue())).schema_arrow.metadata)
-    spec = json.loads(metadata[b"aioartifacts"])
-    spec["rows"] = rows
-    spec["index"] = {**spec["index"], **({"stop": rows} if "stop" in spec["index"] else {})}
-    out = io.BytesIO()
-    schema = source.schema_arrow.with_metadata({b"aioartifacts": json.dumps(spec).encode()})
-    with parquet.ParquetWriter(out, schema, compression="zstd") as writer:
-        for group in range(source.num_row_groups):
-            writer.write_table(
-                source.read_row_group(group).replace_schema_metadata(schema.metadata), row_group_size=10_000_000
-            )
-    return out.getvalue()
+    zeros = pa.array(np.zeros(40_000_000, "i1"))
+    return parquet(pa.table({"c0": pa.ListArray.from_arrays(pa.array([0, len(zeros)], pa.int32()), zeros)}))
 
 
-def polars_parquet_bomb() -> Any:
+def texts(nested: bool = False) -> bytes:
+    """A hundred thousand rows, or one, that refer to one text of ten million characters."""
+    import numpy as np
+    import pyarrow as pa
+
+    text: Any = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, "i4")), pa.array(["x" * 10_000_000]))
+    if nested:
+        text = pa.StructArray.from_arrays(
+            [pa.ListArray.from_arrays(pa.array([0, len(text)], pa.int32()), text)], ["inner"]
+        )
+    return parquet(pa.table({"c0": text}), dictionary_pagesize_limit=1 << 30)
+
+
+@cache
+def parquet_of_a_text() -> bytes:
+    """Three hundred million zeros in one page."""
+    import numpy as np
+    import pyarrow as pa
+
+    ends, zeros = np.array([0, 300_000_000], "i4"), np.zeros(300_000_000, "u1")
+    text = pa.Array.from_buffers(pa.binary(), 1, [None, pa.py_buffer(ends), pa.py_buffer(zeros)])
+    return parquet(pa.table({"c0": text}), use_dictionary=False)
+
+
+@cache
+def parquet_of_beginnings() -> bytes:
+    import pyarrow as pa
+
+    return parquet(pa.table({"c0": ["x" * 1_000_000] * 30}), use_dictionary=False, column_encoding="DELTA_BYTE_ARRAY")
+
+
+def pandas_parquet_of_runs() -> Any:
+    return "pandas-parquet", {"frame.parquet": parquet_of_runs()}
+
+
+def pandas_parquet_of_one_row() -> Any:
+    return "pandas-parquet", {"frame.parquet": parquet_of_one_row()}
+
+
+def pandas_parquet_of_references() -> Any:
+    return "pandas-parquet", {"frame.parquet": texts()}
+
+
+def pandas_parquet_of_nested_references() -> Any:
+    return "pandas-parquet", {"frame.parquet": texts(nested=True)}
+
+
+def pandas_parquet_of_a_text() -> Any:
+    return "pandas-parquet", {"frame.parquet": parquet_of_a_text()}
+
+
+def pandas_parquet_of_beginnings() -> Any:
+    return "pandas-parquet", {"frame.parquet": parquet_of_beginnings()}
+
+
+def pandas_parquet_that_lies() -> Any:
+    """Its footer says that there are few values."""
+    data = bytearray(parquet_of_one_row())
+    told = varint(2 * 40_000_000)  # as Thrift writes a number with a sign
+    where = data.rindex(told)
+    data[where : where + len(told)] = varint(2, len(told))
+    return "pandas-parquet", {"frame.parquet": bytes(data)}
+
+
+def varint(number: int, length: int = 0) -> bytes:
+    """A number of Thrift's compact protocol, padded to *length*."""
+    found = bytearray()
+    while number > 0x7F or len(found) + 1 < length:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes(found) + bytes([number])
+
+
+def polars_parquet_of_runs() -> Any:
     return "polars-parquet", {"data.parquet": parquet_of_runs()}
 
 
-def png_of_huge_declared_size() -> Any:
+def polars_parquet_of_one_row() -> Any:
+    return "polars-parquet", {"data.parquet": parquet_of_one_row()}
+
+
+def polars_parquet_of_a_text() -> Any:
+    return "polars-parquet", {"data.parquet": parquet_of_a_text()}
+
+
+def polars_parquet_of_beginnings() -> Any:
+    return "polars-parquet", {"data.parquet": parquet_of_beginnings()}
+
+
+def polars_parquet_of_references() -> Any:
+    """For Polars this is no bomb: its rows refer to the text, too."""
+    return "polars-parquet", {"data.parquet": texts()}, {"kind": "DataFrame"}
+
+
+def png(size: int, more: bytes = b"") -> Any:
     import zlib
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0))
+    data = head + more + chunk(b"IDAT", zlib.compress(bytes(1_000_000))) + chunk(b"IEND", b"")
+    meta = {"mode": "L", "class": "PIL.Image.Image", "about": {}}
+    about = b'{"info":{},"palette":null}'
+    return "pillow", {"data.png": b"\x89PNG\r\n\x1a\n" + data, "about.json": about}, meta
 
-    head = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
-    data = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1_000_000))) + chunk(b"IEND", b"")
-    return "pillow", {"data.png": b"\x89PNG\r\n\x1a\n" + data}
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    import zlib
+
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_of_huge_declared_size() -> Any:
+    return png(100_000)
+
+
+def png_of_long_text() -> Any:
+    import zlib
+
+    return png(10, chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(100_000_000))))
 
 
 def skops_zip_bomb() -> Any:
@@ -146,12 +283,21 @@ def skops_zip_bomb() -> Any:
     return "skops", {"data.skops": file.getvalue()}
 
 
-def keras_zip_bomb() -> Any:
-    return "keras", {"model.keras": skops_zip_bomb()[1]["data.skops"]}
-
-
 def huge_sparse() -> Any:
-    return "scipy-sparse", {"data.npy": npy("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999,), }")}
+    """A list for each of a hundred billion rows."""
+    import numpy as np
+
+    data = {"data.npy": np.zeros(0), "coords.npy": np.zeros((2, 0), "i8")}
+    meta = {"class": "lil_array", "shape": [100_000_000_000, 1], "arrays": {"data": {}, "coords": {}}}
+    return "scipy-sparse", {name: saved(array) for name, array in data.items()}, meta
+
+
+def saved(array: Any) -> bytes:
+    import numpy as np
+
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
 
 
 def torch_lies() -> Any:
@@ -163,14 +309,22 @@ def torch_header_without_end() -> Any:
     return "safetensors", {"data.safetensors": struct.pack("<Q", 1 << 62) + b"{}"}
 
 
-HOSTILE: dict[str, Callable[[], Any]] = {
-    make.__name__: make
-    for make in (
-        declared_npy, deep_npy_header, object_npy, endless_npy_header, many_dimensions, deep_json, long_int_json, cut_text,
-        arrow_compressed, pandas_arrow_compressed, polars_compressed, pandas_parquet_bomb, polars_parquet_bomb, png_of_huge_declared_size,
-        skops_zip_bomb, keras_zip_bomb, huge_sparse, torch_lies, torch_header_without_end,
-    )
+PARQUET = "become more than"
+HOSTILE: dict[Callable[[], Any], str] = {
+    declared_npy: "not what shape", deep_npy_header: "characters long", object_npy: "holds Python objects",
+    endless_npy_header: "characters long", many_dimensions: "characters long", deep_json: "nested too deeply",
+    long_int_json: "out of range", cut_text: "invalid start byte", arrow_compressed: "are compressed",
+    pandas_arrow_compressed: "are compressed", pandas_arrow_used_often: "used twice", pandas_arrow_nulls: "2000000000 nulls",
+    polars_compressed: "are compressed", pandas_parquet_of_runs: PARQUET, pandas_parquet_of_one_row: PARQUET,
+    pandas_parquet_of_references: PARQUET, pandas_parquet_of_nested_references: PARQUET, pandas_parquet_of_a_text: PARQUET,
+    pandas_parquet_of_beginnings: "encoding 7", pandas_parquet_that_lies: PARQUET, polars_parquet_of_runs: PARQUET,
+    polars_parquet_of_one_row: PARQUET, polars_parquet_of_a_text: PARQUET, polars_parquet_of_beginnings: "encoding 7",
+    png_of_huge_declared_size: "100000 by 100000 pixels", png_of_long_text: "too large", skops_zip_bomb: "is compressed",
+    huge_sparse: "far more memory", torch_lies: "does not lie in the file", torch_header_without_end: "longer than the file",
 }  # fmt: skip
+"""Each, and what the error says, so that it is the check that refuses it, and not that nothing fits."""
+HARMLESS: tuple[Callable[[], Any], ...] = (polars_parquet_of_references,)
+"""What is loaded, and takes little."""
 
 
 def plant(store: Any, path: str, format: str, data: dict[str, bytes], meta: dict[str, Any] | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import hostile
@@ -17,10 +18,10 @@ from aioartifacts.sync import LocalArtifactStore
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     store = LocalArtifactStore(tmp_path_factory.mktemp("hostile"))
     formats = set()
-    for name, make in hostile.HOSTILE.items():
-        format, data = make()
+    for make in (*hostile.HOSTILE, *hostile.HARMLESS):
+        format, data, *meta = make()
         formats.add(format)
-        hostile.plant(store, name, format, data)
+        hostile.plant(store, make.__name__, format, data, *meta)
     command = [sys.executable, hostile.__file__, str(store.base_path), *sorted(formats)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -29,9 +30,17 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", hostile.HOSTILE)
-def test_hostile_payload_is_an_error(name: str, outcomes: dict[str, Any]) -> None:
-    what, seconds, taken = outcomes[name]
+@pytest.mark.parametrize("make", hostile.HOSTILE, ids=lambda make: make.__name__)
+def test_hostile_payload_is_an_error(make: Callable[[], Any], outcomes: dict[str, Any]) -> None:
+    what, seconds, taken = outcomes[make.__name__]
     assert what.startswith("DecodeError"), what
+    assert hostile.HOSTILE[make] in what
     assert seconds < hostile.SECONDS
     assert taken < hostile.ROOM, what
+
+
+@pytest.mark.parametrize("make", hostile.HARMLESS, ids=lambda make: make.__name__)
+def test_what_only_looks_large_is_loaded(make: Callable[[], Any], outcomes: dict[str, Any]) -> None:
+    what, _, taken = outcomes[make.__name__]
+    assert what.startswith("loaded"), what
+    assert taken < hostile.ROOM

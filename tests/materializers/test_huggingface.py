@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
 import sys
@@ -159,6 +161,30 @@ def test_folders_with_other_files_are_refused() -> None:
             load(MODEL, {**data, extra: b""}, {"class": "BertModel"}, trusted=False)
     with pytest.raises(ValueError, match="other files"):
         load(TOKENIZER, {"tokenizer.json": b"{}", "own.py": b""}, {"class": "PreTrainedTokenizerFast"}, trusted=False)
+
+
+@pytest.mark.parametrize("key", ["vocab_size", "hidden_size", "max_position_embeddings"])
+def test_configuration_of_a_huge_model_is_refused(key: str) -> None:
+    dump = MODEL.dump(bert())
+    data = written(dump)
+    config = {**json.loads(data["config.json"]), key: 10**8}
+    with pytest.raises(ValueError, match="far more bytes than there are weights"):
+        load(MODEL, {**data, "config.json": json.dumps(config).encode()}, dump.meta, trusted=False)
+
+
+def test_compressed_rows_are_refused() -> None:
+    import pyarrow as pa
+
+    dump = DATASET.dump(datasets.Dataset.from_dict({"a": [0] * 10_000}))
+    data = written(dump)
+    (name,) = (name for name in data if name.endswith(".arrow"))
+    table, target = pa.ipc.open_stream(data[name]).read_all(), io.BytesIO()
+    with pa.ipc.new_stream(target, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    packed = {**data, name: target.getvalue()}
+    assert load(DATASET, packed, dump.meta, trusted=True).num_rows == 10_000
+    with pytest.raises(ValueError, match="compressed"):
+        load(DATASET, packed, dump.meta, trusted=False)
 
 
 def test_summaries() -> None:

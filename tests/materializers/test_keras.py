@@ -137,6 +137,16 @@ def test_configuration_that_could_run_code_is_refused(node: dict[str, Any]) -> N
         load(KERAS, changed(change), trusted=False)
 
 
+def test_configuration_of_a_huge_model_is_refused_before_it_is_built() -> None:
+    def change(config: Any) -> Any:
+        dense = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Dense")
+        dense["config"]["units"] = 10**12
+        return config
+
+    with pytest.raises(ValueError, match="far more than the file has bytes"):
+        load(KERAS, changed(change), trusted=False)
+
+
 def test_files_beyond_those_of_a_model_and_compressed_ones_are_refused() -> None:
     whole = written(KERAS.dump(MODELS["functional"]()))[PART]
     with zipfile.ZipFile(io.BytesIO(whole)) as source:

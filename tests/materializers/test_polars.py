@@ -215,8 +215,8 @@ def test_arrays_of_no_width_are_left_to_parquet() -> None:
 def test_parquet_of_far_more_rows_than_bytes_is_refused_from_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     data = written(PARQUET.dump(pl.select(a=pl.repeat(1, 3_000_000, dtype=pl.Int8))))
     assert load(PARQUET, data, {"kind": "DataFrame"}, trusted=False).height == 3_000_000
-    monkeypatch.setattr("aioartifacts.materializers.polars._FREE", 1 << 20)
-    with pytest.raises(ValueError, match="memory"):
+    monkeypatch.setattr("aioartifacts.materializers.parquet_pages.FREE", 1 << 20)
+    with pytest.raises(ValueError, match="become more than"):
         load(PARQUET, data, {"kind": "DataFrame"}, trusted=False)
     assert load(PARQUET, data, {"kind": "DataFrame"}).height == 3_000_000
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 from parts import load, roundtrip, written
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
@@ -136,6 +137,21 @@ def test_compressed_skops_file_is_refused() -> None:
         for item in plain.namelist():
             file.writestr(item, plain.read(item))
     with pytest.raises(ValueError, match="compressed"):
+        load(SKOPS, {"data.skops": packed.getvalue()}, trusted=False)
+
+
+def test_skops_file_with_a_sparse_matrix_that_becomes_huge_is_refused() -> None:
+    import skops.io
+
+    bomb, packed = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as file, file.open("data.npy", "w") as inner:
+        for _ in range(300):
+            inner.write(bytes(1 << 20))
+    sound = skops.io.dumps(scipy.sparse.csr_matrix(np.eye(3)))
+    with zipfile.ZipFile(io.BytesIO(sound)) as plain, zipfile.ZipFile(packed, "w") as file:
+        for item in plain.namelist():
+            file.writestr(item, bomb.getvalue() if item.endswith(".npz") else plain.read(item))
+    with pytest.raises(ValueError, match="become 314572800 when they are read"):
         load(SKOPS, {"data.skops": packed.getvalue()}, trusted=False)
 
 

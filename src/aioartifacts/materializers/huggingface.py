@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from aioartifacts.materializers.arrow_ipc import check_stream
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Parts
 from aioartifacts.materializers.scratch import ScratchFolder, unfolded
-from aioartifacts.types import JSON, KIB
+from aioartifacts.types import JSON, KIB, MIB
 
 _CONFIG_MAX = 8 * KIB
+_FREE, _GROWTH, _MODULE = 256 * MIB, 8, 16 * KIB
+"""Bytes of a stranger's model, or so many for each byte of its files if that is more; a module counts for some by itself."""
 
 
 class ModelMaterializer(Materializer):
@@ -51,7 +56,8 @@ class ModelMaterializer(Materializer):
         if any(not name.endswith((".json", ".safetensors")) or "/" in name for name in parts.names):
             raise ValueError("the folder holds other files than configurations and safetensors")
         cls = _named(parts.meta.get("class"), "PreTrainedModel")
-        with unfolded(parts) as folder:
+        limit = None if parts.trusted else max(_FREE, _GROWTH * sum(map(parts.size, parts.names)))
+        with unfolded(parts) as folder, _bounded(limit):
             model = _model(cls, folder)
         return model.train() if parts.meta.get("training") is True else model
 
@@ -64,6 +70,45 @@ class ModelMaterializer(Materializer):
             "dtype": str(model.dtype).removeprefix("torch."),
             "config": json.loads(config) if len(config) <= _CONFIG_MAX else config[:_CONFIG_MAX],
         }
+
+
+@contextmanager
+def _bounded(limit: int | None) -> Iterator[None]:
+    """Refuse modules of more than so many bytes in this thread: a configuration may ask for any number of layers of any width."""
+    import torch
+    from torch.nn.modules.module import (
+        register_module_buffer_registration_hook,
+        register_module_module_registration_hook,
+        register_module_parameter_registration_hook,
+    )
+
+    thread = threading.get_ident()
+    taken = 0
+
+    def count(module: Any, name: str, made: Any) -> None:
+        nonlocal taken
+        if threading.get_ident() != thread:
+            return
+        taken += made.numel() * made.element_size() if isinstance(made, torch.Tensor) else _MODULE
+        if limit is not None and taken > limit:
+            raise ValueError("the configuration asks for a model of far more bytes than there are weights")
+
+    if limit is None:
+        yield
+        return
+    hooks = [
+        register(count)
+        for register in (
+            register_module_buffer_registration_hook,
+            register_module_module_registration_hook,
+            register_module_parameter_registration_hook,
+        )
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class TokenizerMaterializer(Materializer):
@@ -143,6 +188,10 @@ class DatasetMaterializer(Materializer):
             not part.endswith((".json", ".arrow")) for part in parts.names
         ):
             raise ValueError("the folder is not one of a data set")
+        if not parts.trusted:
+            for part in parts.names:
+                if part.endswith(".arrow"):
+                    check_stream(parts.read(part))
         with unfolded(parts) as folder:
             # In memory, for the folder is about to go.
             return getattr(datasets, str(name)).load_from_disk(folder, keep_in_memory=True)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 from zipfile import ZIP_STORED, ZipFile
 
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Parts
 from aioartifacts.materializers.scratch import ScratchFolder
-from aioartifacts.types import JSON
+from aioartifacts.types import JSON, MIB
 
 PART = "model.keras"
 _FILES = {"metadata.json", "config.json", "model.weights.h5"}
 _CODE = ("Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer")
 """Classes that run what their configuration says, or read files that it names."""
+_FREE = 64 * MIB
+"""Weights that a stranger's model may have, or one for each byte of its file if that is more."""
 
 
 class KerasMaterializer(Materializer):
@@ -122,7 +126,9 @@ def _check(path: str) -> None:
             item.file_size for item in items
         ) > os.path.getsize(path):
             raise ValueError("a file in the .keras file says another size than it has")
-        _check_config(json.loads(file.read("config.json")), 0)
+        config = json.loads(file.read("config.json"))
+        _check_config(config, 0)
+        _check_size(config, max(_FREE, os.path.getsize(path)))
         with file.open("model.weights.h5") as weights:
             _check_weights(weights)
 
@@ -144,6 +150,24 @@ def _check_config(node: Any, depth: int) -> None:
     if isinstance(node, list):
         for value in node:
             _check_config(value, depth + 1)
+
+
+def _check_size(config: Any, limit: int) -> None:
+    """Refuse a configuration that asks for far more weights than there are. Here none of them is made."""
+    import keras
+
+    bare = {key: value for key, value in config.items() if key != "compile_config"}
+
+    def count() -> int:
+        with keras.StatelessScope(initialize_variables=False):
+            model: Any = keras.saving.deserialize_keras_object(bare, safe_mode=True)
+            return sum(math.prod(weight.shape) for weight in model.weights)
+
+    # In a thread of its own, for Keras keeps a list by thread of variables that it has still to make.
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(count).result()
+    if asked > limit:
+        raise ValueError(f"the configuration asks for {asked} weights, which are far more than the file has bytes")
 
 
 def _check_weights(stream: Any) -> None:

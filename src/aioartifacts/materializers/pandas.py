@@ -117,9 +117,9 @@ class PandasMaterializer(Materializer):
         full = not parts.trusted
         aside: Sequence[Any] = ()
         if inline is not None:
-            aside = open_aside(memoryview(base64.b64decode(inline)))
+            aside = open_aside(memoryview(base64.b64decode(inline)), trusted=parts.trusted)
         elif ASIDE in parts.names:
-            aside = open_aside(parts.read(ASIDE))
+            aside = open_aside(parts.read(ASIDE), trusted=parts.trusted)
         columns = Columns(
             spec["rows"],
             read,

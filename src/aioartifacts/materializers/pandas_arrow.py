@@ -62,6 +62,10 @@ class Fields:
         return put
 
 
+NULLS_MAX = 32 << 20
+"""Values of no type in a stranger's column: 256 MiB of objects."""
+
+
 class Columns:
     """Where they are found again."""
 
@@ -82,14 +86,23 @@ class Columns:
         self._full = full
         self._memory = memory
         self._base = pa.py_buffer(memory).address if memory is not None and memory.nbytes else 0
+        self._asked: set[int] = set()
 
     def get(self, at: JSON) -> Any:
-        """The chunked array at a place that `Fields` gave out; checked, deeply when it comes from a stranger."""
+        """The chunked array at a place that `Fields` gave out; checked, deeply when it comes from a stranger.
+
+        A stranger's takes memory in proportion to the file: no place is asked for twice, and nulls, which take none there, are few.
+        """
         if type(at) is not int:
             raise ValueError("not the number of a column")
+        if self._full and at in self._asked:
+            raise ValueError(f"column {at} is used twice")
+        self._asked.add(at)
         found = self._table(at) if at >= 0 else self.aside[-at - 1]
         if at >= 0 and len(found) != self.rows:
             raise ValueError(f"column {at} has {len(found)} rows, not {self.rows}")
+        if self._full and pa.types.is_null(found.type) and len(found) > NULLS_MAX:
+            raise ValueError(f"{len(found)} nulls are more than are read for a store that does not trust them")
         found.validate(full=self._full)
         return found
 

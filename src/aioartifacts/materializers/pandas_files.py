@@ -7,16 +7,17 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from aioartifacts.materializers.arrow_ipc import check_file as check_arrow
 from aioartifacts.materializers.base import Producer, Sink
 from aioartifacts.materializers.pandas_arrow import Field, Kind
+from aioartifacts.materializers.parquet_pages import TooLarge, limit
+from aioartifacts.materializers.parquet_pages import check_file as check_parquet
 
 ASIDE = "aside.arrow"
 """Arrays that are not as long as the frame (levels, categories, labels): one row, each of them a list in it."""
 BATCH = 48 << 20
 """Bytes that one batch may take in memory beyond the object itself. What is not converted costs nothing, so a frame of numbers and
 Arrow strings is one batch, whatever its size, and is read without a copy."""
-UNTRUSTED_MAX, UNTRUSTED_RATIO = 256 << 20, 32
-"""Bytes that a stranger's Parquet file may take when it is read, and how often its own size if that is more: runs compress without end."""
 _GROUP = 1 << 20
 """Rows in a row group of Parquet, at most (as in pyarrow)."""
 
@@ -43,10 +44,12 @@ def open_table(
     """The schema's metadata, and what reads one column; *some* when not all of them will be asked for.
 
     Raises:
-        ValueError: it is a Parquet file that is not *trusted*, and says that it holds far more than its size.
+        ValueError: it is not *trusted*, and holds, or may hold, far more than its size.
     """
     if kind == "parquet":
         return _open_parquet(memory, some, trusted)
+    if not trusted:
+        check_arrow(memory)
     reader = pa.ipc.open_file(pa.py_buffer(memory))
     batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
     types = [field.type for field in reader.schema]
@@ -72,8 +75,10 @@ def aside_body(fields: Sequence[Field], lengths: Sequence[int]) -> Producer:
     return Producer(produce)
 
 
-def open_aside(memory: memoryview) -> list[Any]:
+def open_aside(memory: memoryview, *, trusted: bool) -> list[Any]:
     """The inverse of `aside_body`."""
+    if not trusted:
+        check_arrow(memory)
     reader = pa.ipc.open_file(pa.py_buffer(memory))
     if reader.num_record_batches != 1:
         raise ValueError("the arrays beside a frame are not one batch")
@@ -87,20 +92,48 @@ def open_aside(memory: memoryview) -> list[Any]:
 def _open_parquet(memory: memoryview, some: bool, trusted: bool) -> tuple[Mapping[bytes, bytes], Callable[[int], Any]]:
     from pyarrow import parquet
 
+    if not trusted:
+        _check_text(memory, *check_parquet(memory))
     file = parquet.ParquetFile(pa.BufferReader(pa.py_buffer(memory)))
     schema = file.schema_arrow
-    taken = file.metadata.num_rows * max(file.metadata.num_columns, 1) * 8
-    if not trusted and taken > max(UNTRUSTED_MAX, UNTRUSTED_RATIO * memory.nbytes):
-        raise ValueError(
-            f"{memory.nbytes} bytes of Parquet say that they hold {file.metadata.num_rows} rows, which take about {taken} bytes; "
-            "if you trust whoever wrote them, open the store with trust='all'"
-        )
     table = None if some else file.read()
 
     def column(n: int) -> Any:
         return table.column(n) if table is not None else file.read(columns=[schema.names[n]]).column(0)
 
     return schema.metadata or {}, column
+
+
+def _check_text(memory: memoryview, taken: int, columns: Sequence[str]) -> None:
+    """Count text that a dictionary has once and the rows many times, without making it.
+
+    Raises:
+        TooLarge: it takes, with what else there is, more than a stranger's file may.
+    """
+    from pyarrow import parquet
+
+    if not columns:
+        return
+    file = parquet.ParquetFile(pa.BufferReader(pa.py_buffer(memory)), read_dictionary=columns)
+    for group in range(file.num_row_groups):
+        for column in file.read_row_group(group, columns=columns).columns:
+            taken += sum(map(_text, column.chunks))
+            if taken > limit(memory.nbytes):
+                raise TooLarge(memory.nbytes, limit(memory.nbytes))
+
+
+def _text(array: Any) -> int:
+    """Bytes of the text that dictionaries within *array* stand for."""
+    import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+    if pa.types.is_dictionary(array.type):
+        lengths = pc.cast(pc.binary_length(array.dictionary), pa.int64())
+        return pc.sum(lengths.take(array.indices)).as_py() or 0
+    if pa.types.is_struct(array.type):
+        return sum(map(_text, array.flatten()))
+    if pa.types.is_map(array.type):
+        return _text(array.keys) + _text(array.items)
+    return _text(array.flatten()) if pa.types.is_nested(array.type) else 0
 
 
 def _writer(schema: Any, sink: Sink, kind: Kind) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from io import BytesIO
 from typing import ClassVar
 from zipfile import ZIP_STORED, ZipFile
 
@@ -11,7 +12,10 @@ from aioartifacts.errors import UntrustedArtifactError
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Parts
 from aioartifacts.materializers.estimators import EstimatorMaterializer, describe
 from aioartifacts.materializers.scratch import ScratchFolder
-from aioartifacts.types import JSON
+from aioartifacts.types import JSON, MIB
+
+_FREE, _GROWTH = 256 * MIB, 32
+"""Bytes that the arrays of a sparse matrix may take in memory, and how often their size in the file if that is more."""
 
 
 class SklearnMaterializer(EstimatorMaterializer):
@@ -69,6 +73,14 @@ class SkopsMaterializer(Materializer):
         return describe(obj)
 
 
+def _check_arrays(data: bytes) -> None:
+    """Refuse a compressed file of arrays, as scipy writes it for a sparse matrix, that becomes far more than its size."""
+    with ZipFile(BytesIO(data)) as file:
+        taken = sum(item.file_size for item in file.infolist())
+        if taken > max(_FREE, _GROWTH * len(data)):
+            raise ValueError(f"{len(data)} bytes of arrays in the skops file become {taken} when they are read")
+
+
 def _untrusted(path: str) -> list[str]:
     """Types in the file that skops does not know to be harmless."""
     import skops.io
@@ -82,4 +94,7 @@ def _untrusted(path: str) -> list[str]:
             raise ValueError("a file in the skops file says another size than it has")
         if sum(item.file_size for item in file.infolist()) > os.path.getsize(path):
             raise ValueError("the files in the skops file overlap")
+        for item in file.infolist():
+            if item.filename.endswith(".npz"):
+                _check_arrays(file.read(item))
     return list(skops.io.get_untrusted_types(file=path))
