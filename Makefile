@@ -1,7 +1,7 @@
 # `make proofs` proves in full what the tests prove by samples, and prints the figures of docs/guarantees.md. As root, with strace and loop
-# devices, and with 20 GB free for temporary files; it takes about half an hour.
+# devices, and with 20 GB free for temporary files; it takes about half an hour. Single tests of it take longer than any test may otherwise.
 PYTHON ?= python
 
 .PHONY: proofs
 proofs:
-	AIOARTIFACTS_PROOFS=full $(PYTHON) -m pytest tests/proofs tests/concurrency tests/gcs/test_artifacts_faults.py
+	AIOARTIFACTS_PROOFS=full $(PYTHON) -m pytest -o faulthandler_timeout=1800 tests/proofs tests/concurrency tests/gcs/test_artifacts_faults.py
