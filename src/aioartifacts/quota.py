@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
 
 from aioartifacts.workers import nested
 
@@ -36,18 +35,29 @@ class Quota:
         queue = self._here()
         return nested() or (not queue.waiting and min(amount, self.limit) <= queue.free)
 
-    @asynccontextmanager
-    async def hold(self, amount: int) -> AsyncIterator[None]:
+    def hold(self, amount: int) -> Hold:
         """Wait for *amount* and keep it for the length of a ``with`` block."""
-        if amount <= 0 or nested():
-            yield
-            return
-        queue, amount = self._here(), min(amount, self.limit)
-        await queue.take(amount)
-        try:
-            yield
-        finally:
-            queue.give(amount)
+        return Hold(None if amount <= 0 or nested() else self._here(), min(amount, self.limit))
+
+
+class Hold:
+    """Some of a quota, for the length of a ``with`` block. Every request is in one or more, so it is no generator."""
+
+    __slots__ = ("_amount", "_queue")
+
+    def __init__(self, queue: _Queue | None, amount: int) -> None:
+        self._queue = queue
+        self._amount = amount
+
+    async def __aenter__(self) -> None:
+        if self._queue is not None:
+            await self._queue.take(self._amount)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._queue is not None:
+            self._queue.give(self._amount)
 
 
 class _Queue:
@@ -100,7 +110,7 @@ class Memory:
     def _quota(self, size: int) -> Quota:
         return self._for_small if size <= self._small else self._for_all
 
-    def hold(self, size: int) -> AbstractAsyncContextManager[None]:
+    def hold(self, size: int) -> Hold:
         """Wait for *size* bytes and keep them for the length of a ``with`` block."""
         return self._quota(size).hold(size)
 

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from aioartifacts.errors import ArtifactNotFoundError, PermissionDeniedError, StoreError
 from aioartifacts.objects.base import AsyncBody, ObjectData
 from aioartifacts.objects.gcs import download, multipart, resources
-from aioartifacts.objects.gcs.chunks import Chunks
+from aioartifacts.objects.gcs.chunks import Chunk, Chunks
 from aioartifacts.objects.gcs.client import Client, Request
 from aioartifacts.objects.gcs.multipart import Spare, Window
 from aioartifacts.objects.gcs.names import FIELDS, Names, precondition
@@ -42,6 +42,9 @@ class Bucket:
             info = await self._put_parallel(key, body, body.size)
             if info is not None:
                 return info
+        if body.buffers is not None and body.size is not None and body.size <= self._settings.chunk_size:
+            only = Chunk(body.buffers, body.size, last=True)
+            return await put_whole(self.client, self._names, key, body, only, if_generation)
         async with aclosing(Chunks(body, self._settings.chunk_size, key=key)) as chunks:
             first = await chunks.next()
             if first.last:

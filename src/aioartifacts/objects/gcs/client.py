@@ -27,6 +27,8 @@ Reader = Callable[[aiohttp.ClientResponse], Awaitable[T | ArtifactError]]
 
 PIECE = MIB
 """Bytes handed to the socket at a time: large enough to be fast, small enough that copying what it does not take is not felt."""
+AT_ONCE = 32 * KIB
+"""Bytes of body that aiohttp hands to the socket without waiting for anything."""
 BUFFER = 4 * MIB
 """Bytes read ahead for a large download."""
 GRACE = 10.0
@@ -76,7 +78,9 @@ class Client:
         self._storage = Storage(
             session=cast(Any, session), token=cast(Token, source), api_root=settings.endpoint, api_is_dev=False
         )
+        self._ours = f"{settings.endpoint}/"
         self._origin = yarl.URL(settings.endpoint).origin()
+        self._timeout = _timeout(settings, 1.0)
 
     @classmethod
     async def open(cls, settings: Settings) -> Client:
@@ -86,7 +90,9 @@ class Client:
             InvalidConfigError: the credentials file is missing or is none.
         """
         connector = aiohttp.TCPConnector(limit=settings.connections, ttl_dns_cache=300, keepalive_timeout=30)
-        session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": "aioartifacts"})
+        session = aiohttp.ClientSession(
+            connector=connector, headers={"User-Agent": "aioartifacts"}, cookie_jar=aiohttp.DummyCookieJar()
+        )
         try:
             source = await anyio.to_thread.run_sync(tokens, settings.credentials, session)
             return cls(settings, session, source)
@@ -122,7 +128,8 @@ class Client:
         payload = _payload(request, self.settings.sock_read)
         task = asyncio.create_task(self._attempt(request, payload, _read_whole))
         try:
-            return _value(await asyncio.shield(task))
+            await _ended(task)
+            return _value(task.result())
         except asyncio.CancelledError:
             if payload is None or not payload.stop():
                 await _wait(task, GRACE)
@@ -138,7 +145,7 @@ class Client:
         # shows it, may hang on to what the caller gets.
         token: str | None = None
         url = yarl.URL(request.url, encoded=True)
-        if url.origin() == self._origin:
+        if request.url.startswith(self._ours) or url.origin() == self._origin:
             got = await self._tokens.get()
             if isinstance(got, ArtifactError):
                 # One renewal fails many requests at once; each gets an error of its own.
@@ -158,11 +165,7 @@ class Client:
                 headers,
                 auto_raise_for_status=False,
                 data=payload,
-                timeout=aiohttp.ClientTimeout(
-                    total=None,
-                    sock_connect=self.settings.sock_connect,
-                    sock_read=self.settings.sock_read * request.patience,
-                ),
+                timeout=self._timeout if request.patience == 1.0 else _timeout(self.settings, request.patience),
                 allow_redirects=False,
                 auto_decompress=not request.raw,
                 read_bufsize=max(64 * KIB, min(BUFFER, request.expect)),
@@ -212,7 +215,8 @@ class Payload(aiohttp.Payload):
     def __init__(self, buffers: Sequence[memoryview], stall: float) -> None:
         super().__init__(buffers, content_type="application/octet-stream")
         self._buffers = buffers
-        self._size = sum(buffer.nbytes for buffer in buffers)
+        self._size = sum([buffer.nbytes for buffer in buffers])
+        self._at_once = self._size <= AT_ONCE
         self._stall = stall
         self._sent = False
         self._stopped = False
@@ -230,6 +234,11 @@ class Payload(aiohttp.Payload):
             # aiohttp sends idempotent requests again on its own when a kept connection was dropped; retrying is not its business.
             raise ConnectionResetError("the connection was lost while the request was sent")
         self._consumed = True
+        if self._at_once and not self._stopped:
+            for buffer in self._buffers:
+                await writer.write(buffer)
+            self._sent = True
+            return
         for buffer in self._buffers:
             for start in range(0, buffer.nbytes, PIECE):
                 if self._stopped:
@@ -241,6 +250,12 @@ class Payload(aiohttp.Payload):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("a body is sent as it is")
+
+
+def _timeout(settings: Settings, patience: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=None, sock_connect=settings.sock_connect, sock_read=settings.sock_read * patience
+    )
 
 
 def _payload(request: Request, stall: float) -> Payload | None:
@@ -276,6 +291,18 @@ async def finish(work: Coroutine[Any, Any, object]) -> None:
         task.exception()
     if cancelled:
         raise asyncio.CancelledError
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Wait until *task* has ended; a cancellation of the waiting does not reach it. Half the price of `asyncio.shield`."""
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def end(_: object) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    task.add_done_callback(end)
+    await ended
 
 
 async def _wait(task: asyncio.Task[Any], seconds: float) -> bool:

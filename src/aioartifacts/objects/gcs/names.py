@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from aioartifacts.errors import ConflictError, InvalidPathError
 from aioartifacts.types import Generation
@@ -12,6 +12,8 @@ NAME_MAX = 1024
 """Bytes of UTF-8 in an object's name (Cloud Storage, "Object name requirements")."""
 FIELDS = "name,size,generation,crc32c,updated"
 
+_PLAIN_NAME = re.compile(r"[\w.~/-]*", re.ASCII).fullmatch
+_PLAIN_VALUE = re.compile(r"[\w.~,-]*", re.ASCII).fullmatch
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -64,10 +66,10 @@ class Names:
         return f"{self._api}/o" + _query(params)
 
     def object_url(self, key: str, **params: str | int | None) -> str:
-        return f"{self._api}/o/{quote(self.name(key), safe='')}" + _query(params)
+        return f"{self._api}/o/{_segment(self.name(key))}" + _query(params)
 
     def rewrite_url(self, source: str, target: str, **params: str | int | None) -> str:
-        return f"{self.object_url(source)}/rewriteTo/b/{self.bucket}/o/{quote(self.name(target), safe='')}" + _query(params)
+        return f"{self.object_url(source)}/rewriteTo/b/{self.bucket}/o/{_segment(self.name(target))}" + _query(params)
 
     def upload_url(self, **params: str | int | None) -> str:
         return self._upload + _query(params)
@@ -112,5 +114,17 @@ def precondition(if_generation: Generation | None, *, key: str, operation: str) 
 
 
 def _query(params: dict[str, str | int | None]) -> str:
-    given = {name: value for name, value in params.items() if value is not None}
-    return f"?{urlencode(given, quote_via=quote, safe='')}" if given else ""
+    given = "&".join([f"{name}={_value(str(value))}" for name, value in params.items() if value is not None])
+    return f"?{given}" if given else ""
+
+
+# `quote` takes several times as long as these expressions do.
+
+
+def _segment(name: str) -> str:
+    """An object's name as one segment of a path."""
+    return name.replace("/", "%2F") if _PLAIN_NAME(name) else quote(name, safe="")
+
+
+def _value(text: str) -> str:
+    return text if _PLAIN_VALUE(text) else quote(text, safe="")

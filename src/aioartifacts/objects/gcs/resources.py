@@ -7,7 +7,6 @@ import binascii
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -111,20 +110,14 @@ def read_pin(generation: Generation | None, *, key: str, operation: str) -> str 
 
 
 def info_of_headers(headers: Mapping[str, str], *, key: str, size: int) -> ObjectInfo:
-    """What the headers of a download tell of the whole object."""
+    """What the headers of a download tell of the whole object; not when it was written, for that takes long to read."""
     generation = headers.get("x-goog-generation", "")
     digest = _HASH.search(headers.get("x-goog-hash", ""))
-    modified = headers.get("Last-Modified")
-    try:
-        updated = parsedate_to_datetime(modified).timestamp() if modified else None
-    except ValueError:
-        updated = None
     return ObjectInfo(
         key=key,
         size=size,
         generation=int(generation) if generation.isdigit() else None,
         crc32c=decode_crc32c(digest[1]) if digest else None,
-        updated=updated,
     )
 
 
