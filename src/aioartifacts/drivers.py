@@ -488,12 +488,13 @@ class BlockingEngine:
     """Carries steps out over a blocking object store: a whole verb, or many small ones, in one hop into a worker."""
 
     def __init__(
-        self, objects: BlockingObjectStore, workers: LoopWorkers | CallerWorkers, budget: ByteBudget, *, together: bool
+        self, objects: BlockingObjectStore, workers: LoopWorkers | CallerWorkers, budget: ByteBudget, *, durable: bool
     ) -> None:
         self._objects = objects
         self._workers = workers
         self._budget = budget
-        self._together = together
+        self._durable = durable
+        """Whether saves wait for a disk, so that it pays to have many under way."""
 
     async def run(self, steps: Steps[T], *, heavy: bool = False) -> T:
         def work(job: Job[T]) -> T:
@@ -507,17 +508,16 @@ class BlockingEngine:
     async def run_many(
         self, tasks: Iterable[Task[K, T]], *, fail_fast: bool, saves: bool = False
     ) -> Outcomes[K, T]:
-        together = self._together and saves  # nothing else becomes durable sooner by that
         source = _Turns(iter(tasks))
 
         def turn(job: Job[None], batch: Batch[K, T]) -> None:
-            if together:
+            if saves:
                 self._run_together(source, job, batch, fail_fast)
             else:
                 self._run_in_turn(source, job, batch, fail_fast)
 
         calls = iter(lambda: None if source.exhausted else turn, None)
-        batch = await self._workers.call_many(calls, fail_fast=fail_fast, quick=not self._together)
+        batch = await self._workers.call_many(calls, fail_fast=fail_fast, quick=not (saves and self._durable))
         return Outcomes(batch.results, batch.errors)
 
     def _run_in_turn(self, source: _Turns[K, T], job: Job[None], batch: Batch[K, T], fail_fast: bool) -> None:
@@ -536,6 +536,7 @@ class BlockingEngine:
         batch.quick = quick
 
     def _run_together(self, source: _Turns[K, T], job: Job[None], batch: Batch[K, T], fail_fast: bool) -> None:
+        began = time.perf_counter()
         tasks: list[Task[K, T]] = []
         while len(tasks) < _SHARED and (task := source.next()) is not None:
             tasks.append(task)
@@ -551,6 +552,8 @@ class BlockingEngine:
                 batch.errors[task.key] = outcome.error
             elif not isinstance(outcome.error, Cancelled):
                 raise outcome.error
+        if not self._durable:
+            batch.quick = time.perf_counter() - began < len(tasks) * _QUICK
         if heavy is not None and not (fail_fast and batch.errors):
             self._run_alone(heavy, job, batch)
 

@@ -34,7 +34,7 @@ RESERVED = MIB
 class Draft:
     """The temporary file that a body writes itself to. It comes into being with the first write."""
 
-    __slots__ = ("error", "expected", "fd", "key", "name", "tree")
+    __slots__ = ("error", "expected", "fd", "key", "name", "tree", "whole")
 
     def __init__(self, tree: Drafts, key: str) -> None:
         self.tree = tree
@@ -43,6 +43,8 @@ class Draft:
         self.fd = -1
         self.error: ArtifactError | None = None
         self.expected = 0
+        self.whole: Buffer | None = None
+        """All that has been written, if it was written at once."""
 
     def fill(self, body: Body) -> None:
         self.expected = body.size or 0
@@ -65,6 +67,9 @@ class Draft:
         try:
             if self.fd < 0:
                 self._open()
+                self.whole = data if memoryview(data).readonly else None
+            elif data:
+                self.whole = None
             size = data.nbytes if isinstance(data, memoryview) else len(data)
             if size and (written := os.write(self.fd, data)) < size:
                 # Short on a full disk, on a signal, and at 2 GiB, which is all that Linux takes at once.
@@ -96,7 +101,7 @@ class Draft:
             status = os.fstat(self.fd)
             if self.expected > max(status.st_size, RESERVED):
                 os.ftruncate(self.fd, status.st_size)  # gives back what the body promised and did not write
-            info = ObjectInfo(self.key, status.st_size, generation(self.fd, status), None, status.st_mtime)
+            info = ObjectInfo(self.key, status.st_size, generation(self.fd, status, self.whole), None, status.st_mtime)
             fd, self.fd = self.fd, -1
             os.close(fd)
         except OSError as error:

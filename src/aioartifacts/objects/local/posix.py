@@ -123,13 +123,15 @@ class Tree:
         made: folders that got a new folder in them by this call, to be synced: names, or absolute paths from the root upward.
     """
 
-    __slots__ = ("_drafts", "_root", "made", "root")
+    __slots__ = ("_above", "_drafts", "_root", "made", "root")
 
     def __init__(self, root: str) -> None:
         self.root = root
         self.made: set[str] = set()
         self._root = -1
         self._drafts = -1
+        self._above = ("", -1)
+        """The folder that the last new one was made in, and its descriptor: many saves make theirs side by side."""
 
     def __enter__(self) -> Tree:
         return self
@@ -139,6 +141,7 @@ class Tree:
             os.close(self._root)
         if self._drafts >= 0:
             os.close(self._drafts)
+        self._forget_above()
 
     def open(self, name: str) -> int:
         """Open what is there for reading: a file, a folder, a device, but no symbolic link."""
@@ -189,6 +192,7 @@ class Tree:
                 finally:
                     os.close(parent)
             except FileNotFoundError:  # pruned by a delete between making it and using it
+                self._forget_above()
                 if attempt == ATTEMPTS - 1:
                     raise
             except OSError:
@@ -379,15 +383,24 @@ class Tree:
                 if not folder:
                     raise
         above, _, leaf = folder.rpartition("/")
-        parent = self._make_folder(above)
+        if self._above[1] < 0 or self._above[0] != above:
+            parent = self._make_folder(above)
+            self._forget_above()
+            self._above = (above, parent)
+        parent = self._above[1]
         try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(leaf, FOLDER_MODE, dir_fd=parent)
-                if not folder.startswith(INTERNAL):
-                    self.made.add(above)
-            return _open_segment(parent, leaf, _PATH)
-        finally:
-            os.close(parent)
+            os.mkdir(leaf, FOLDER_MODE, dir_fd=parent)
+        except FileExistsError:
+            pass
+        else:
+            if not folder.startswith(INTERNAL):
+                self.made.add(above)
+        return _open_segment(parent, leaf, _PATH)
+
+    def _forget_above(self) -> None:
+        if self._above[1] >= 0:
+            os.close(self._above[1])
+        self._above = ("", -1)
 
     def _link(self, draft: str, leaf: str, parent: int) -> None:
         try:
