@@ -367,14 +367,14 @@ async def test_new_fields_do_not_matter(store, objects):
     assert await store.load("a") == 1
 
 
-@pytest.mark.parametrize("size", [2**40, 2**62, 2**63, 2**70])
-async def test_absurd_size_is_no_absurd_allocation(store, objects, size):
+@pytest.mark.parametrize("size", [2**40, 2**45, 2**52, 2**62, 2**63, 2**70])
+async def test_absurd_size_is_no_absurd_allocation(kind, store, objects, size):
     await store.save(BIG, "a")
     fields = document(objects, "a") | {"size": size}
     fields["parts"][0]["size"] = size
     forge(objects, "a", fields)
     for mmap in (False, True):
-        with pytest.raises(ArtifactError):
+        with pytest.raises(ArtifactError if kind == "async" else IntegrityError):  # the disk may refuse a file of that size first
             await store.load("a", mmap=mmap)
 
 
