@@ -49,6 +49,8 @@ class ArrayMaterializer(Materializer):
         array = _array(obj)
         if not array.ndim:
             return glimpse.text(str(array))
+        if type(array) is np.ndarray and array.flags.c_contiguous:
+            return glimpse.items(array.reshape(-1)[: glimpse.ITEMS].tolist(), array.size)
         # Not `flat[:n]`: NumPy 2.4 fails at that, now and then, for strings.
         first = (item.tolist() if isinstance(item, np.generic) else item for item in islice(array.flat, glimpse.ITEMS))
         return glimpse.items(list(first), array.size)
