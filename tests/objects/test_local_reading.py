@@ -12,7 +12,7 @@ from aioartifacts.errors import (
     ConflictError,
     InvalidPathError,
 )
-from aioartifacts.objects.local import posix
+from aioartifacts.objects.local import content, posix
 from aioartifacts.types import MIB
 
 
@@ -41,6 +41,27 @@ def test_generation_is_the_same_from_put_and_get_and_new_after_a_change(store, s
 
 def test_generation_of_a_small_object_is_a_digest_of_its_bytes(store):
     assert put(store, KEY, b"data").generation == hashlib.sha256(b"data").hexdigest()[:32]
+
+
+@pytest.mark.parametrize("size", [128 * 1024, 128 * 1024 + 1, 300_000])
+def test_generation_is_of_all_bytes_or_of_both_ends_and_the_file(tmp_path, size):
+    data, half = os.urandom(size), 64 * 1024
+    (tmp_path / "x").write_bytes(data)
+    fd = os.open(tmp_path / "x", os.O_RDONLY)
+    try:
+        status = os.fstat(fd)
+        found = content.generation(fd, status)
+    finally:
+        os.close(fd)
+    file = f"{size} {status.st_ino} {status.st_mtime_ns} ".encode()
+    digested = data if size == 2 * half else file + data[:half] + data[-half:]
+    assert found == hashlib.sha256(digested).hexdigest()[:32]
+
+
+def test_generation_of_bytes_at_hand_reads_nothing(tmp_path):
+    (tmp_path / "x").write_bytes(b"data")
+    found = content.generation(-1, os.stat(tmp_path / "x"), b"data")
+    assert found == hashlib.sha256(b"data").hexdigest()[:32]
 
 
 def test_map_survives_replacing_and_deleting(store):
