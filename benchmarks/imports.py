@@ -23,6 +23,13 @@ class Import(Contender):
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
+class ImportStore(Import):
+    """What a program pays once it opens a store; the package itself imports nothing before it is used."""
+
+    name = "from aioartifacts import open_store"
+    statement = "from aioartifacts import open_store"
+
+
 class ImportBase(Import):
     """What it is built on."""
 
@@ -49,4 +56,4 @@ class Bare(Import):
 
 def workloads(quick: bool) -> Sequence[Workload]:
     row = Row("start an interpreter and import", lambda who: who.start(), check=lambda told: float(told) >= 0)
-    return [Workload("imports", "in a new interpreter", [row], [Import, ImportBase, ImportAnyio, Bare])]
+    return [Workload("imports", "in a new interpreter", [row], [Import, ImportStore, ImportBase, ImportAnyio, Bare])]

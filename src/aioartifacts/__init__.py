@@ -5,51 +5,51 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from aioartifacts.errors import (
-    ArtifactError,
-    ArtifactExistsError,
-    ArtifactNotFoundError,
-    ConflictError,
-    DecodeError,
-    EncodeError,
-    IntegrityError,
-    InvalidConfigError,
-    InvalidPathError,
-    MaterializerError,
-    MetadataError,
-    MissingDependencyError,
-    PermissionDeniedError,
-    RecordError,
-    StoreError,
-    TransientStoreError,
-    UnknownFormatError,
-    UntrustedArtifactError,
-)
-from aioartifacts.materializers.base import Buffers, Declined, Dump, FileBody, Materializer, Part, Parts, Producer
-from aioartifacts.store import (
-    ArtifactStore,
-    GCSArtifactStore,
-    LocalArtifactStore,
-    MemoryArtifactStore,
-    Outcome,
-    Run,
-    open_store,
-)
-from aioartifacts.types import (
-    ArtifactInfo,
-    Explanation,
-    Limits,
-    LoadOptions,
-    RetryPolicy,
-    SweepReport,
-    TransferEvent,
-    VerifyReport,
-)
-
 if TYPE_CHECKING:
+    from aioartifacts.errors import (
+        ArtifactError,
+        ArtifactExistsError,
+        ArtifactNotFoundError,
+        ConflictError,
+        DecodeError,
+        EncodeError,
+        IntegrityError,
+        InvalidConfigError,
+        InvalidPathError,
+        MaterializerError,
+        MetadataError,
+        MissingDependencyError,
+        PermissionDeniedError,
+        RecordError,
+        StoreError,
+        TransientStoreError,
+        UnknownFormatError,
+        UntrustedArtifactError,
+    )
+    from aioartifacts.materializers.base import Buffers, Declined, Dump, FileBody, Materializer, Part, Parts, Producer
     from aioartifacts.materializers.registry import MaterializerRegistry
+    from aioartifacts.store import (
+        ArtifactStore,
+        GCSArtifactStore,
+        LocalArtifactStore,
+        MemoryArtifactStore,
+        Outcome,
+        Run,
+        open_store,
+    )
+    from aioartifacts.types import (
+        ArtifactInfo,
+        Explanation,
+        Limits,
+        LoadOptions,
+        RetryPolicy,
+        SweepReport,
+        TransferEvent,
+        VerifyReport,
+    )
 
 __all__ = [
     "ArtifactError",
@@ -96,12 +96,18 @@ __all__ = [
     "open_store",
 ]
 
+_HOMES = ("errors", "types", "materializers.base", "materializers.registry", "store")
+"""Modules with public names, those first that take least to import."""
+
 
 def __getattr__(name: str) -> Any:
-    if name == "MaterializerRegistry":  # most programs never name it, and it is not free to import
-        from aioartifacts.materializers.registry import MaterializerRegistry
-
-        return MaterializerRegistry
+    # Nothing is imported before it is used: what merely offers artifacts as a possibility starts as fast as without them.
+    if name in __all__:
+        for home in _HOMES:
+            value = getattr(import_module(f"{__name__}.{home}"), name, None)
+            if value is not None:
+                globals()[name] = value
+                return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

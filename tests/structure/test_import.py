@@ -22,14 +22,26 @@ def run(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("module", ["aioartifacts", "aioartifacts.sync"])
-def test_no_heavy_library_is_loaded(module: str) -> None:
-    loaded = json.loads(run(f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"))
+@pytest.mark.parametrize(
+    "used", ["import aioartifacts", "from aioartifacts import open_store", "from aioartifacts import sync"]
+)
+def test_no_heavy_library_is_loaded(used: str) -> None:
+    loaded = json.loads(run(f"import json, sys; {used}; print(json.dumps(sorted(sys.modules)))"))
     assert not {name.partition(".")[0] for name in loaded} & set(HEAVY)
 
 
-def test_no_plugin_is_loaded() -> None:
+def test_nothing_is_loaded_before_it_is_used() -> None:
     loaded = json.loads(run("import json, sys, aioartifacts; print(json.dumps(sorted(sys.modules)))"))
+    assert {name for name in loaded if name.startswith(("aioartifacts.", "asyncio", "anyio", "msgspec"))} == set()
+
+
+def test_an_error_is_caught_without_loading_a_store() -> None:
+    loaded = json.loads(run("import json, sys, aioartifacts; aioartifacts.StoreError; print(json.dumps(sorted(sys.modules)))"))
+    assert "aioartifacts.store" not in loaded
+
+
+def test_no_plugin_is_loaded() -> None:
+    loaded = json.loads(run("import json, sys; from aioartifacts import open_store; print(json.dumps(sorted(sys.modules)))"))
     plugins = {name for name in loaded if name.startswith(("aioartifacts.objects.", "aioartifacts.materializers."))}
     assert plugins <= {"aioartifacts.objects.base", "aioartifacts.materializers.base", "aioartifacts.materializers.registry"}
 
@@ -40,6 +52,6 @@ def test_public_names_are_listed_without_loading_anything() -> None:
 
 
 def test_import_is_quick() -> None:
-    code = "import time; began = time.process_time(); import aioartifacts; print(time.process_time() - began)"
+    code = "import time; began = time.process_time(); from aioartifacts import open_store, sync; print(time.process_time() - began)"
     run(code)  # compiles
     assert min(float(run(code)) for _ in range(5)) < BUDGET
