@@ -1,9 +1,11 @@
-"""For every test: fails it when the library blocks an event loop."""
+"""For every test: fails it when the library blocks an event loop. For the run: the proofs' figures, whichever process has them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import figures
 import loop_guard
 import pytest
 
@@ -15,3 +17,18 @@ def blocking_calls() -> Iterator[list[str]]:
         yield calls
     if calls:
         pytest.fail("the event loop's thread was blocked by:\n" + "\n".join(calls), pytrace=False)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["figures"] = figures.told()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    figures.figures.update(getattr(node, "workeroutput", {}).get("figures", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    figures.print_on(terminalreporter)

@@ -1,8 +1,7 @@
-"""Processes to kill; and prints the proofs' figures after the run."""
+"""Processes to kill."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import proof_scale
@@ -21,18 +20,3 @@ def writers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writers]:
     made = Writers(tmp_path_factory.mktemp("writers"))
     yield made
     made.close()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not proof_scale.figures:
-        return
-    terminalreporter.section(f"proofs, {'in full' if proof_scale.FULL else 'a sample'}")
-    lines = [
-        f"{proof}: {', '.join(f'{name} {value}' for name, value in counted.items())}"
-        for proof, counted in sorted(proof_scale.figures.items())
-    ]
-    for line in lines:
-        terminalreporter.write_line(line)
-    if path := os.environ.get("AIOARTIFACTS_PROOFS_FIGURES"):
-        with open(path, "a", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)

@@ -1,17 +1,13 @@
-"""How much is proved: a sample, or everything with ``AIOARTIFACTS_PROOFS=full`` (``make proofs``); and the figures that come of it."""
+"""How much is proved: a sample, or everything with ``AIOARTIFACTS_PROOFS=full`` (``make proofs``)."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TypeVar
 
+from figures import FULL, figures
+
 T = TypeVar("T")
-
-FULL = os.environ.get("AIOARTIFACTS_PROOFS") == "full"
-
-figures: dict[str, dict[str, object]] = {}
-"""By proof: what was counted. Printed at the end of the run."""
 
 
 def scaled(sample: T, full: T) -> T:
