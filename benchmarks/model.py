@@ -1,7 +1,7 @@
 """What very many artifacts cost in a bucket, on paper, and whether the test server counts the same: ``python -m benchmarks.model``.
 
 The formulas are those of the table in docs/gcs.md. Prices and rates are Google's, read where docs/performance.md says. There is no clock
-in it: times follow from a latency that is given.
+in them: times follow from a latency that is given. Only rivals for one path (``--rivals``) are timed.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import argparse
 import asyncio
 import inspect
 import math
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from aioartifacts import ArtifactStore, Limits
 from aioartifacts.objects.gcs import GCSObjectStore
-from aioartifacts.testing.gcs_server import GCSServerProcess
+from aioartifacts.testing.gcs_server import GCSServer, GCSServerProcess
+from aioartifacts.testing.gcs_server.wire import ApiError
 from aioartifacts.transfer import RANGE
 from aioartifacts.types import INLINE_MAX, KIB, MIB
 
@@ -271,6 +274,54 @@ def _classified(entry: Mapping[str, Any]) -> Cost:
     return Cost(1, class_a=1)
 
 
+# Rivals for one path
+
+
+@dataclass(frozen=True)
+class Race:
+    """What became of so many workers that each replaced the same path once."""
+
+    workers: int
+    saved: int
+    seconds: float
+    requests: int
+
+
+async def race(workers: int, interval: float, *, bucket: str = "model") -> Race:
+    """Have the path replaced by all of them at once, where the service takes one write of a name every *interval* seconds."""
+    async with GCSServer(buckets=(bucket,)) as server, AsyncExitStack() as stack:
+        stores = [
+            await stack.enter_async_context(
+                ArtifactStore(GCSObjectStore(bucket, endpoint=server.url, credentials="anonymous"))
+            )
+            for _ in range(workers)
+        ]
+        await stores[0].save("first", "latest")
+        _limit_writes(server, interval)
+        server.journal.clear()
+        began = time.monotonic()
+        outcomes = await asyncio.gather(
+            *(store.save(i, "latest") for i, store in enumerate(stores)), return_exceptions=True
+        )
+        seconds = time.monotonic() - began
+        saved = sum(isinstance(outcome, str) for outcome in outcomes)
+        return Race(workers, saved, seconds, len(server.journal.to_json()))
+
+
+def _limit_writes(server: GCSServer, interval: float) -> None:
+    commit = server.state.commit
+    last: dict[str, float] = {}
+
+    def limited(bucket: str, name: str, *rest: Any, **options: Any) -> Any:
+        server.state.check_write(bucket, name, rest[2] if len(rest) > 2 else options["conditions"])  # 412 goes first
+        if time.monotonic() - last.get(name, -math.inf) < interval:
+            raise ApiError(429, "The object exceeded the rate limit for object mutation operations.")
+        last[name] = time.monotonic()
+        return commit(bucket, name, *rest, **options)
+
+    server.state.commit = limited  # type: ignore[method-assign]
+
+
 def report(checks: Sequence[Check]) -> str:
     lines = [
         "| artifacts | verb | requests: model | counted | class A: model | counted | class B: model | counted | requests each |",
@@ -297,11 +348,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--transfers", type=int, default=Limits().transfers, help="requests that a process has under way, for the paper"
     )
+    parser.add_argument(
+        "--rivals", nargs="*", type=int, default=[], help="so many workers replace one path, at one write a second"
+    )
     given = parser.parse_args(argv)
     print(paper(latency=given.latency / 1e3, processes=given.processes, transfers=given.transfers), flush=True)
     checks = list(simulate(given.artifacts))
     if checks:
         print("\n" + report(checks))
+    for rivals in given.rivals:
+        found = asyncio.run(race(rivals, 1.0))
+        print(
+            f"\n{found.workers} workers replace one path, at one write a second: {found.saved} have, "
+            f"in {found.seconds:.1f} s, with {found.requests / found.workers:.1f} requests each"
+        )
     wrong = [check for check in checks if check.model != check.seen]
     print(f"\n{len(checks) - len(wrong)} of {len(checks)} as the model says")
     return bool(wrong)
