@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from aioartifacts.checksum import Digest, hex32
 from aioartifacts.errors import ArtifactError, EncodeError, IntegrityError
+from aioartifacts.forks import start_anew_after_fork
 from aioartifacts.objects.base import BlockingObjectStore, Body, Buffers, PutRequest, Sink, join
 from aioartifacts.operations import (
     Commit,
@@ -31,7 +32,7 @@ from aioartifacts.operations import (
 )
 from aioartifacts.parts import StoredParts, with_parts
 from aioartifacts.types import KIB, MIB, Buffer, ObjectInfo
-from aioartifacts.workers import Aside, Batch, CallerWorkers, Cancelled, Job, LoopWorkers, nested, start_anew_after_fork
+from aioartifacts.workers import Aside, Batch, CallerWorkers, Cancelled, Job, LoopWorkers, nested
 
 T = TypeVar("T")
 K = TypeVar("K")

@@ -11,7 +11,8 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from aioartifacts.errors import StoreError
-from aioartifacts.workers import Done, start_anew_after_fork, start_thread
+from aioartifacts.forks import start_anew_after_fork
+from aioartifacts.workers import Done, start_thread
 
 T = TypeVar("T")
 

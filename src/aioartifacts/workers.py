@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import os
 import sys
 import threading
 import weakref
@@ -27,6 +26,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 import anyio
 
 from aioartifacts.errors import StoreError
+from aioartifacts.forks import start_anew_after_fork
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -451,24 +451,6 @@ def start_thread(thread: threading.Thread) -> None:
     if sys.is_finalizing():
         raise RuntimeError("can't start new thread at interpreter shutdown")
     thread.start()
-
-
-_after_fork: weakref.WeakSet[Any] = weakref.WeakSet()
-"""What has locks and threads, and in a forked child starts anew: there the threads are gone, and a lock may be held by one of them."""
-
-
-def start_anew_after_fork(thing: Any) -> None:
-    """Have ``_reset`` called in a forked child."""
-    _after_fork.add(thing)
-
-
-def _reset_all() -> None:
-    for thing in list(_after_fork):
-        thing._reset()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_all)
 
 
 # On the event loop

@@ -56,6 +56,15 @@ def test_what_it_runs_cannot_wait_for_it(portal):
         portal.call(inside)
 
 
+def test_it_does_not_wait_for_a_thread_while_the_interpreter_ends(portal, monkeypatch):
+    """Python before 3.12 lets such a thread begin never, and whoever starts it waits for ever."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "is_finalizing", lambda: True)
+        with pytest.raises(StoreError, match="before the interpreter shuts down"):
+            portal.call(where)
+    assert portal.call(where).is_alive()
+
+
 def test_interrupted_before_it_could_be_started(portal, monkeypatch):
     """Ctrl-C comes at any point; nothing waits for what will never begin."""
     loop = portal._running_loop()

@@ -40,28 +40,6 @@ def test_ends_with_an_iteration_under_way(kind: str, tmp_path: Path) -> None:
     assert run(USE + "infos = store.iter_artifacts(); next(infos); print('done')", kind, tmp_path) == "done\n"
 
 
-def test_calls_while_the_interpreter_is_torn_down_work_or_say_why_not(kind: str, tmp_path: Path) -> None:
-    """No thread can be started any more then: whoever waited for one would wait for ever."""
-    program = """
-class Late:
-    def __init__(self):
-        self.calls = [lambda: store.save(2, "late"), lambda: store.save_many({"l/a": 1, "l/b": 2}), lambda: store.load_many(["x"])]
-        self.error, self.write = StoreError, os.write
-    def __del__(self):
-        for call in self.calls:
-            try:
-                call()
-            except self.error as error:
-                assert "shut" in str(error), error
-        self.write(1, b"done\\n")
-late = Late()
-store.save(1, "x")
-store.close()
-late.itself = [late]
-"""
-    assert run(program, kind, tmp_path) == "done\n"
-
-
 def test_ends_when_an_exception_ends_it(kind: str, tmp_path: Path) -> None:
     program = USE + "sys.exit(0)"
     run(program, kind, tmp_path)
@@ -190,6 +168,38 @@ for thread in threads: thread.join()
 sys.exit(status)
 """
     run(program, kind, tmp_path)
+
+
+def test_fork_while_a_thread_registers_and_puts(tmp_path: Path) -> None:
+    """The locks of the registry and of the objects in memory are free in the child."""
+    program = """
+import warnings
+warnings.simplefilter("ignore")
+store.save(1, "x")
+entered, release = threading.Event(), threading.Event()
+def hold():
+    with store._store._objects._lock, store.materializers._lock:
+        entered.set()
+        release.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+entered.wait()
+child = os.fork()
+if not child:
+    class Odd(Materializer):
+        name = format = "odd"
+        def accepts(self, obj): return False
+        def dump(self, obj): pass
+        def load(self, parts): pass
+    store.materializers.register(Odd)
+    store.save(2, "x")
+    os._exit(store.load("x") != 2)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+release.set()
+thread.join()
+sys.exit(status)
+"""
+    run(program, "memory", tmp_path)
 
 
 def test_fork_while_a_thread_replaces_leaves_no_file_locked(tmp_path: Path) -> None:

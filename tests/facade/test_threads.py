@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aioartifacts import sync
-from aioartifacts.errors import ArtifactExistsError, ArtifactNotFoundError
+from aioartifacts.errors import ArtifactExistsError, ArtifactNotFoundError, StoreError
 from aioartifacts.objects.local import LocalObjectStore
 from aioartifacts.testing import AsyncObjectStoreAdapter
 
@@ -92,3 +93,14 @@ def test_of_those_who_delete_one_path_at_least_one_finds_it(store: sync.Artifact
     assert not store.exists("x")
     with pytest.raises(ArtifactNotFoundError):
         store.load("x")
+
+
+def test_a_bulk_does_not_wait_for_a_thread_while_the_interpreter_ends(
+    store: sync.ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "is_finalizing", lambda: True)
+        with pytest.raises((StoreError, ExceptionGroup), match=r"save_many|before the interpreter shuts down"):
+            store.save_many({"a": BIG, "b": {"b": print}})
+    assert store.list_artifacts() == []
+    store.save_many({"a": BIG, "b": 2})

@@ -41,6 +41,7 @@ from aioartifacts.errors import (
     MissingDependencyError,
     UnknownFormatError,
 )
+from aioartifacts.forks import start_anew_after_fork
 from aioartifacts.materializers.base import Materializer
 
 if TYPE_CHECKING:
@@ -200,8 +201,12 @@ class MaterializerRegistry:
         self._registered: tuple[_Registered, ...] = ()
         self._start()
 
-    def _start(self) -> None:
+    def _reset(self) -> None:
         self._lock = RLock()
+
+    def _start(self) -> None:
+        self._reset()
+        start_anew_after_fork(self)
         self._slots = [_Slot(entry) for entry in self._entries]
         self._pickle = _Slot(PICKLE)
         self._loaded: dict[tuple[str, str], tuple[_Slot, ...] | MaterializerError] = {}

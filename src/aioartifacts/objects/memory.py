@@ -14,6 +14,7 @@ from aioartifacts.errors import (
     InvalidConfigError,
     InvalidPathError,
 )
+from aioartifacts.forks import start_anew_after_fork
 from aioartifacts.objects.base import BlockingObjectStore, Body, ObjectData
 from aioartifacts.types import JSON, Buffer, Generation, ObjectInfo
 
@@ -33,8 +34,12 @@ class MemoryObjectStore(BlockingObjectStore):
             raise InvalidConfigError(f"the name of a memory store is a single word without '/', not {name!r}")
         self.url = f"memory://{self.name}"
         self._objects: dict[str, tuple[bytes, ObjectInfo]] = {}
-        self._lock = threading.Lock()
         self._generation = 0
+        self._reset()
+        start_anew_after_fork(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
