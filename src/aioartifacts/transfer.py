@@ -52,6 +52,8 @@ K = TypeVar("K")
 
 RANGE = 8 * MIB
 """Bytes fetched by one request; larger parts are fetched by several at once."""
+_SPILLED = 8
+"""How many budgets an artifact may be larger than all of one, alone in memory; beyond that it goes through temporary files."""
 _ON_LOOP = 64 * KIB
 """Bytes that are digested on the loop, in some ten microseconds, rather than in a worker."""
 _PAGE = 500
@@ -385,7 +387,7 @@ class TransferEngine:
         if not stored:
             return await self._decode_fetched(operation, {}, 0)
         size = sum(source.size for source in stored)
-        if size > self._memory.limit // 2:
+        if size > _SPILLED * self._memory.limit:
             try:
                 return await self._decode_spilled(operation, stored)
             except ArtifactError:

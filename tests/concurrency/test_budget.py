@@ -243,19 +243,19 @@ def spill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def test_what_does_not_fit_the_budget_goes_through_files(
     spill: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = over("async", beneath("async", tmp_path), limits=Limits(memory=4096))
+    store = over("async", beneath("async", tmp_path), limits=Limits(memory=2048))
     value = Pieces(b"0123456789" * 2000, b"", b"abc" * 3000)
     await store.save(value, "x")
     live = Live(monkeypatch)
     assert await store.load("x") == value
-    assert 0 < live.peak <= 4096
+    assert 0 < live.peak <= 2048
     assert not list(spill.iterdir())
     await store.aclose()
 
 
 async def test_files_of_a_damaged_artifact_are_removed(spill: Path, tmp_path: Path) -> None:
     objects = FaultyObjectStore(beneath("memory", tmp_path))
-    store = over("async", objects, limits=Limits(memory=4096))
+    store = over("async", objects, limits=Limits(memory=2048))
     await store.save(Pieces(b"0123456789" * 2000), "x")
     objects.script(Fault("get", damage=truncate(100), key="*.bin", nth=3, times=None))
     with pytest.raises(IntegrityError):
@@ -270,7 +270,7 @@ async def test_files_of_a_cancelled_load_are_removed(nth: int, spill: Path, tmp_
     objects = beneath("memory", tmp_path)
     await over("memory", objects).save(Pieces(b"0123456789" * 2000), "x")
     gate = Gate(nth)
-    store = held("async", objects, gate, "after", limits=Limits(memory=4096))
+    store = held("async", objects, gate, "after", limits=Limits(memory=2048))
     task = asyncio.create_task(store.load("x"))
     await asyncio.wait([task, asyncio.create_task(gate.reached.wait())], return_when=asyncio.FIRST_COMPLETED)
     task.cancel()
@@ -284,7 +284,7 @@ async def test_files_of_a_cancelled_load_are_removed(nth: int, spill: Path, tmp_
 async def test_a_load_cancelled_while_its_folder_is_made_leaves_none(
     spill: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = over("async", beneath("memory", tmp_path), limits=Limits(memory=4096))
+    store = over("async", beneath("memory", tmp_path), limits=Limits(memory=2048))
     await store.save(Pieces(b"0123456789" * 2000), "x")
     made, go_on = threading.Event(), threading.Event()
     mkdtemp = tempfile.mkdtemp

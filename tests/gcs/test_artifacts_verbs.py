@@ -243,9 +243,10 @@ async def test_large_object_goes_up_and_down_in_parallel(server):
 
 
 @pytest.mark.asyncio
-async def test_object_larger_than_the_byte_budget_is_loaded(server):
+@pytest.mark.parametrize("budget", [MIB, MIB // 4], ids=["in memory", "in files"])
+async def test_object_larger_than_the_byte_budget_is_loaded(server, budget):
     array = np.arange(3 * MIB, dtype="uint8")
-    async with opened(server, limits=Limits(memory=MIB)) as store:
+    async with opened(server, limits=Limits(memory=budget)) as store:
         await store.save(array, "a")
         assert np.array_equal(await store.load("a"), array)
 
