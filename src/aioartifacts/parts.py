@@ -6,6 +6,7 @@ import io
 import mmap
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from aioartifacts.checksum import Digest, hex32
@@ -23,6 +24,10 @@ T = TypeVar("T")
 
 PIECE = 4 * MIB
 """Bytes read and digested at a time."""
+_HUGE = 8 * MIB
+"""Bytes from which the system is asked for large pages, as NumPy asks: filling fresh memory costs less than half then."""
+_HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
+_PRIVATE: int | None = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS if hasattr(mmap, "MAP_PRIVATE") else None
 _MAPPED = MIB
 """Bytes from which memory for a part comes straight from the system: it is not zeroed first, and goes back when it is let go."""
 
@@ -46,7 +51,14 @@ def memory_stream(data: memoryview) -> BinaryIO:
 
 def allocate(size: int) -> memoryview:
     """Writable memory for *size* bytes. Large pieces come straight from the system, so they are not zeroed by hand first."""
-    return memoryview(mmap.mmap(-1, size)) if size >= _MAPPED else memoryview(bytearray(size))
+    if size < _MAPPED:
+        return memoryview(bytearray(size))
+    # Private: the default, shared, is a file in memory, which takes no large pages, and which forked children would write to.
+    memory = mmap.mmap(-1, size, flags=_PRIVATE) if _PRIVATE is not None else mmap.mmap(-1, size)
+    if size >= _HUGE and _HUGE_PAGES is not None:
+        with suppress(OSError):  # a kernel without them
+            memory.madvise(_HUGE_PAGES)
+    return memoryview(memory)
 
 
 class VerifiedParts(Parts):
