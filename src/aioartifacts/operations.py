@@ -5,6 +5,8 @@ They are msgspec structs, which cost a fifth of frozen dataclasses: every save a
 
 from __future__ import annotations
 
+import functools
+import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -134,6 +136,13 @@ Steps: TypeAlias = Generator["Operation | tuple[Operation, ...]", Any, T]
 """Yields operations, singly or several at once, and returns the verb's result."""
 
 
+elapsed: Callable[[], float] = (
+    functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic
+)
+"""Seconds; on Linux those in which the machine sleeps count too. A save that slept for longer than a sweep's grace has to know: its parts
+may be gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """What the steps need to know of the store they work for."""
@@ -148,6 +157,6 @@ class Config:
     previews: bool = True
     """Whether records hold previews."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = elapsed
     ready: set[str] = field(default_factory=set)
     """Formats whose materializers are loaded; asking for one of them is quick."""

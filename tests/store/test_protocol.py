@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import pickle
+import subprocess
+import sys
 
 import pytest
 from opened import BIG, beneath, everything, keys, over, write
@@ -35,6 +37,20 @@ def begin(obj, config=CONFIG, **options):
         assert all(isinstance(put, Put) for put in operation)
         operation = steps.send(tuple(Stored(put.body.size, 0, None) for put in operation))
     return steps, operation
+
+
+SLEPT = """
+import sys, time
+told = getattr(time, 'clock_gettime', None)
+time.clock_gettime = lambda clock: told(clock) + (100_000 if clock == time.CLOCK_BOOTTIME else 0)
+from aioartifacts.operations import Config
+assert sys.platform != "linux" or Config(None).clock() > time.monotonic() + 90_000
+"""
+
+
+def test_sleep_counts_as_time_that_a_save_takes():
+    """A sweep elsewhere does not wait for a machine that sleeps."""
+    subprocess.run([sys.executable, "-c", SLEPT], check=True, timeout=60)
 
 
 def reads(operation):
