@@ -14,12 +14,12 @@ trust rule applies to it as to any record.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aioartifacts.errors import InvalidPathError, RecordError
-from aioartifacts.keys import RECORD, check_path
+from aioartifacts.keys import check_path
 from aioartifacts.types import JSON
 
 META_SUFFIX = ".meta.json"
@@ -40,7 +40,6 @@ _FILES = {
 }
 _PANDAS_FILES = {"parquet": "data.parquet", "csv": "data.csv"}
 _SAVED_MODEL = "saved_model"
-_PAYLOADS = frozenset(["data.pkl", *_PANDAS_FILES.values(), *(name for names in _FILES.values() for name in names)])
 _DESCRIBED = frozenset(["type", "format", "file", "serializer"])
 
 
@@ -141,28 +140,6 @@ def user_metadata(data: bytes, *, path: str | None = None) -> dict[str, JSON]:
             operation="get_metadata",
         )
     return fields
-
-
-def looks_like_pickle(head: bytes | memoryview) -> bool:
-    """Whether an object that begins with *head* can be a bare pickle: FlowyML pickles with protocol 4 and later."""
-    return len(head) >= 2 and head[0] == 0x80 and 4 <= head[1] <= 5
-
-
-def bare_paths(keys: Iterable[str]) -> list[str]:
-    """Which of *keys*, a listing of a whole tree, are bare pickles by their names; sorted.
-
-    Left out are records, parts, metadata files, the payloads beside a ``metadata.json``, and what is no legal path.
-    """
-    listed = set(keys)
-    return sorted(key for key in listed if not key.endswith(META_SUFFIX) and not _is_payload(key, listed) and _legal(key))
-
-
-def _is_payload(key: str, listed: Collection[str]) -> bool:
-    folder, _, name = key.rpartition("/")
-    if name in _PAYLOADS and f"{folder}/{RECORD}" in listed:
-        return True
-    folder, inside, _ = key.partition(f"/{_SAVED_MODEL}/")
-    return bool(inside) and f"{folder}/{RECORD}" in listed
 
 
 def _legal(key: str) -> bool:

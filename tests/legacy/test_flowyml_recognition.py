@@ -155,31 +155,3 @@ def test_meta_key_is_what_pathlib_makes_of_it(path: str) -> None:
 def test_damaged_metadata_is_a_record_error(data: bytes) -> None:
     with pytest.raises(RecordError, match="m-1"):
         legacy.user_metadata(data, path="m-1.0")
-
-
-def test_bare_pickles_are_found_in_a_listing() -> None:
-    keys = [file.relative_to(STORE).as_posix() for file in STORE.rglob("*") if file.is_file()]
-    assert legacy.bare_paths(keys) == sorted(BARE)
-
-
-def test_a_payload_name_alone_is_a_bare_pickle() -> None:
-    assert legacy.bare_paths(["a/data.pkl", "b/data.pkl", "b/metadata.json"]) == ["a/data.pkl"]
-
-
-def test_a_saved_model_beside_a_record_is_no_bare_pickle() -> None:
-    assert legacy.bare_paths(["m/metadata.json", "m/saved_model/v/x", "n/saved_model/v/x"]) == ["n/saved_model/v/x"]
-
-
-def test_our_own_files_are_no_bare_pickles() -> None:
-    part = f"a/.part-{'0' * 32}.data.npy"
-    assert legacy.bare_paths(["a/metadata.json", part, ".aioartifacts/lock", "x.meta.json"]) == []
-
-
-@pytest.mark.parametrize("path", BARE)
-def test_bare_pickles_look_like_pickles(path: str) -> None:
-    assert legacy.looks_like_pickle((STORE / path).read_bytes()[:2])
-
-
-@pytest.mark.parametrize("head", [b"", b"\x80", b"PK", b"\x80\x02", b"\x80\x09"])
-def test_other_files_do_not_look_like_pickles(head: bytes) -> None:
-    assert not legacy.looks_like_pickle(head)
