@@ -20,6 +20,8 @@ from aioartifacts.types import Generation, ObjectInfo
 
 PAGE = 1000
 """Objects per page of a listing: the most that Cloud Storage gives."""
+SPARE = 8
+"""Chunks in all that parallel uploads from outside memory may hold, beyond one each."""
 
 
 class Bucket:
@@ -29,7 +31,7 @@ class Bucket:
         self.client = client
         self._names = names
         self._settings = settings
-        self._spare = Spare(settings.parallel)
+        self._spare = Spare(min(settings.parallel, SPARE))
 
     @classmethod
     async def open(cls, names: Names, settings: Settings) -> Bucket:

@@ -37,7 +37,7 @@ class GCSObjectStore(AsyncObjectStore):
             custom *endpoint*, too.
         chunk_size: bytes, a multiple of 256 KiB. What is smaller is uploaded in one request, what is larger in chunks of this size.
         parallel: parts of one large upload on their way at once; 1 turns parallel uploads off. Uploads from outside memory hold a chunk
-            each, and beyond that as many as this over the whole store.
+            each, and beyond that eight over the whole store.
         parallel_from: bytes from which an unconditional upload of known size is sent in parallel parts.
         connections: connections open at once; more requests wait for one.
         sock_connect: seconds that connecting may take.
@@ -57,7 +57,7 @@ class GCSObjectStore(AsyncObjectStore):
         endpoint: str | None = None,
         credentials: Credentials = None,
         chunk_size: int = 8 * MIB,
-        parallel: int = 8,
+        parallel: int = 16,
         parallel_from: int = 64 * MIB,
         connections: int = 32,
         sock_connect: float = 20.0,
