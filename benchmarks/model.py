@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aioartifacts import ArtifactStore, Limits
@@ -219,7 +220,7 @@ async def _verbs(count: int, bucket: str, server: GCSServerProcess) -> list[Chec
 
         def batches(verb: Callable[[list[int]], Awaitable[Any]]) -> list[Callable[[], Awaitable[Any]]]:
             parts = [list(range(count))[start : start + BATCH] for start in range(0, count, BATCH)]
-            return [lambda part=part: verb(part) for part in parts]
+            return [partial(verb, part) for part in parts]
 
         def bodies(numbers: list[int]) -> dict[str, bytes]:
             return {paths[number]: bytes(sizes[number]) for number in numbers}
