@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,20 +81,3 @@ def test_dispatch_and_summary() -> None:
     found = CATBOOST.summary(model)
     assert found["trees"] == 3
     assert found["params"]["depth"] == 2  # type: ignore[index, call-overload]
-
-
-def test_fresh_process(tmp_path: Path) -> None:
-    import aioartifacts.sync as aioartifacts
-
-    model = classifier()
-    store = aioartifacts.LocalArtifactStore(tmp_path)
-    store.save(model, "model")
-    store.save(model, "cbm", format="cbm")
-    code = (
-        "import sys, numpy as np\nimport aioartifacts.sync as aioartifacts\n"
-        "store = aioartifacts.LocalArtifactStore(sys.argv[1])\nx = np.random.default_rng(0).normal(size=(40, 3))\n"
-        "print(*(store.load(name).predict_proba(x).tobytes().hex() for name in ('model', 'cbm')))"
-    )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [model.predict_proba(X).tobytes().hex()] * 2

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -89,17 +86,3 @@ def test_dispatch_and_summary() -> None:
     for array in (ARRAYS["float32"], jax.random.key(0)):
         assert [candidate.format for candidate in MaterializerRegistry().candidates(array)] == ["jax", "pickle"]
     assert JAX.summary(ARRAYS["bfloat16"]) == {"shape": [2, 3], "dtype": "bfloat16"}
-
-
-def test_fresh_process(tmp_path: Path) -> None:
-    import aioartifacts.sync as aioartifacts
-
-    aioartifacts.LocalArtifactStore(tmp_path).save(ARRAYS["bfloat16"], "array")
-    code = (
-        "import sys, numpy as np\nimport aioartifacts.sync as aioartifacts\n"
-        "array = aioartifacts.LocalArtifactStore(sys.argv[1], trust='data').load('array')\n"
-        "print(array.dtype, array.shape, np.asarray(array).tobytes().hex())"
-    )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"bfloat16 (2, 3) {np.asarray(ARRAYS['bfloat16']).tobytes().hex()}"

@@ -9,8 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -189,26 +187,6 @@ def test_summary() -> None:
     assert found["parameters"] == 19
     assert found["optimizer"] == "Adam"
 
-
-def test_fresh_process(tmp_path: Path) -> None:
-    import aioartifacts.sync as aioartifacts
-
-    model = sequential()
-    aioartifacts.LocalArtifactStore(tmp_path).save(model, "model")
-    code = (
-        "import sys, warnings\nimport aioartifacts.sync as aioartifacts\n"
-        "model = aioartifacts.LocalArtifactStore(sys.argv[1], trust='data').load('model')\n"
-        "import keras\nprint(*(keras.ops.convert_to_numpy(v).tobytes().hex() for v in model.variables))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
-        env={**os.environ, "KERAS_BACKEND": "torch"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [data.hex() for _, data in bits(model.variables)]
 
 
 class SavedModel:

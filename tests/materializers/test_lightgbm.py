@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -95,17 +92,3 @@ def test_summary() -> None:
     assert found["trees"] == 3
     assert found["features"] == 3
     assert found["params"]["num_leaves"] == 4  # type: ignore[index, call-overload]
-
-
-def test_fresh_process(tmp_path: Path) -> None:
-    import aioartifacts.sync as aioartifacts
-
-    booster = trained()
-    aioartifacts.LocalArtifactStore(tmp_path).save(booster, "model")
-    code = (
-        "import sys\nimport aioartifacts.sync as aioartifacts\n"
-        "sys.stdout.write(aioartifacts.LocalArtifactStore(sys.argv[1]).load('model').model_to_string(num_iteration=-1))"
-    )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == booster.model_to_string(num_iteration=-1)

@@ -15,6 +15,7 @@ import torch
 from custom_materializer import Track, TrackMaterializer
 from exactly import difference
 from test_networkx import GRAPHS
+from together import Together
 
 from aioartifacts.materializers.arrow import ArrowMaterializer
 from aioartifacts.materializers.dataclasses import DataclassMaterializer
@@ -33,11 +34,8 @@ from aioartifacts.testing import MaterializerSuite
 FRAME = {"a": [1, 2], "s": ["x", None], "t": [1.5, float("nan")]}
 
 
-class Exactly(MaterializerSuite):
+class Exactly(Together):
     flips = 24
-
-    def same(self, saved: Any, loaded: Any) -> bool:
-        return difference(saved, loaded) is None
 
 
 class TestStr(Exactly):

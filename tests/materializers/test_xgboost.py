@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,17 +83,3 @@ def test_summaries() -> None:
         "class": "xgboost.Booster", "rounds": 3, "features": 3, "feature_names": ["a", "b", "ü"],
     }  # fmt: skip
     assert WrapperMaterializer().summary(xgboost.XGBRegressor(max_depth=7))["params"]["max_depth"] == 7  # type: ignore[index, call-overload]
-
-
-def test_fresh_process(tmp_path: Path) -> None:
-    import aioartifacts.sync as aioartifacts
-
-    booster = trained()
-    aioartifacts.LocalArtifactStore(tmp_path).save(booster, "model")
-    code = (
-        "import sys\nimport aioartifacts.sync as aioartifacts\n"
-        "print(aioartifacts.LocalArtifactStore(sys.argv[1]).load('model').save_raw('ubj').hex())"
-    )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == booster.save_raw("ubj").hex()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -124,7 +125,7 @@ def _check_text(memory: memoryview, taken: int, columns: Sequence[str]) -> None:
 
 def _text(array: Any) -> int:
     """Bytes of the text that dictionaries within *array* stand for."""
-    import pyarrow.compute as pc  # type: ignore[import-untyped]
+    pc: Any = importlib.import_module("pyarrow.compute")  # its functions are made when it is imported
 
     if pa.types.is_dictionary(array.type):
         lengths = pc.cast(pc.binary_length(array.dictionary), pa.int64())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import CodeType
 from typing import Any
@@ -32,17 +32,18 @@ _hooked: list[bool] = []
 
 
 @contextmanager
-def watching() -> Iterator[list[str]]:
+def watching(packages: Iterable[str] = ()) -> Iterator[list[str]]:
     """Collect what this thread does in the meantime that decoding data never needs.
 
-    What the libraries import of themselves is let pass: modules of the standard library, and of top-level packages imported before.
+    What the libraries import of themselves is let pass: modules of the standard library, and of top-level packages imported before,
+    and of *packages*.
     """
     with _installed:
         if not _hooked:
             sys.addaudithook(_hook)
             _hooked.append(True)
     found: list[str] = []
-    _here.packages = {name.partition(".")[0] for name in sys.modules} | set(sys.stdlib_module_names)
+    _here.packages = {name.partition(".")[0] for name in sys.modules} | set(sys.stdlib_module_names) | set(packages)
     _here.found = found
     try:
         yield found

@@ -29,17 +29,34 @@ import importlib, json, sys
 sys.path[:0] = json.loads(sys.argv[1])
 from aioartifacts.sync import LocalArtifactStore
 from aioartifacts import MaterializerRegistry
-cls = importlib.import_module(sys.argv[2])
-for name in sys.argv[3].split("."):
-    cls = getattr(cls, name)
-def store(folder):
+for module, name, *folders in json.loads(sys.argv[2]):
+    cls = importlib.import_module(module)
+    for part in name.split("."):
+        cls = getattr(cls, part)
     registry = MaterializerRegistry()
     registry.register(cls())
-    return LocalArtifactStore(folder, materializers=registry, trust="all", durability="process")
-here, there = store(sys.argv[4]), store(sys.argv[5])
-for path in here.list_artifacts():
-    there.save(here.load(path), path, format=here.info(path).format)
+    here, there = (LocalArtifactStore(f, materializers=registry, trust="all", durability="process") for f in folders)
+    for path in here.list_artifacts():
+        there.save(here.load(path), path, format=here.info(path).format)
 """
+
+
+def load_in_a_fresh_process(*jobs: tuple[type, Path, Path]) -> None:
+    """Have another process load what is in stores, each with one class of materializer, and save it in others.
+
+    A materializer whose library takes long to import may share the process with others, by what it puts in the place of
+    `MaterializerSuite.test_examples_come_back_in_a_fresh_process`.
+    """
+    given = [(cls.__module__, cls.__qualname__, str(here), str(there)) for cls, here, there in jobs]
+    done = subprocess.run(  # the arguments are ours
+        [sys.executable, "-c", _CHILD, json.dumps(sys.path), json.dumps(given)],
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 class MaterializerSuite:
@@ -66,6 +83,11 @@ class MaterializerSuite:
     """Bytes that writing out the large example may take beside it; reading damaged parts may take as much."""
     flips = 40
     """Damaged copies of each part that are tried, for each kind of damage."""
+    imports: tuple[str, ...] = ()
+    """Top-level packages that the library may try to import by itself while it decodes."""
+    fragile = False
+    """Whether the library ends the process when a part is damaged. Only a format that is not safe may say so: then a store's digests
+    and its trust are what keep damaged parts from it."""
 
     def examples(self) -> Mapping[str, object]:
         """Objects to save, by name: the hard ones."""
@@ -157,22 +179,7 @@ class MaterializerSuite:
         examples = self.examples()
         for number, obj in enumerate(examples.values()):
             here.save(obj, f"examples/{number}", format=self._made().format)
-        cls = type(self._made())
-        arguments = [
-            json.dumps(sys.path),
-            cls.__module__,
-            cls.__qualname__,
-            *(str(tmp_path / part / "0") for part in ("here", "there")),
-        ]
-        done = subprocess.run(  # the arguments are ours
-            [sys.executable, "-c", _CHILD, *arguments],
-            env=dict(os.environ),
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        load_in_a_fresh_process((type(self._made()), tmp_path / "here" / "0", tmp_path / "there" / "0"))
         for number, (name, obj) in enumerate(examples.items()):
             assert self.same(obj, there.load(f"examples/{number}")), name
 
@@ -199,6 +206,9 @@ class MaterializerSuite:
     def test_damaged_parts_are_an_error_or_another_object_and_no_more(self) -> None:
         """Of a format that is not safe only cut parts are tried: what else a damaged pickle does, nobody knows."""
         made = self._made()
+        if self.fragile:
+            assert not made.safe, "a safe format survives damage"
+            return
         for name, obj in self.examples().items():
             dump = made.dump(obj)
             data = written(dump)
@@ -216,7 +226,7 @@ class MaterializerSuite:
             if not (made.safe if dump.safe is None else dump.safe):
                 continue
             data = written(dump)
-            with watching() as done:
+            with watching(self.imports) as done:
                 load_parts(made, data, dump.meta)
             assert not done, f"{name}: loading it did {done}"
             for part in data:
@@ -236,7 +246,7 @@ class MaterializerSuite:
         done: list[str] = []
         tracemalloc.start()
         try:
-            with watching() as done:
+            with watching(self.imports) as done:
                 load_parts(made, data, meta, trusted=not safe, options=LoadOptions())
         except Exception:  # noqa: S110  # which the library makes a DecodeError
             pass
@@ -273,4 +283,4 @@ def _damaged(data: bytes, count: int, *, flips: bool) -> Iterator[tuple[str, byt
         yield f"with a bit flipped at {at}", bytes(flipped)
 
 
-__all__ = ["MaterializerSuite"]
+__all__ = ["MaterializerSuite", "load_in_a_fresh_process"]
