@@ -426,17 +426,11 @@ class TransferEngine:
         key = source.key or ""
         got = await self._request(lambda: self._objects.get(key, start=start, length=len(into), into=into))
         if got.info.size != source.size or len(got.data) != len(into):
-            raise IntegrityError(
-                f"part {source.name!r} of {operation.path!r} is damaged: {source.size} bytes were written, {got.info.size} are there; "
-                "restore it from a copy",
-                path=operation.path,
-                operation="load",
-                expected=source.size,
-                actual=got.info.size,
-            )
+            raise _damaged(operation, source, got.info)
 
     async def _decode_spilled(self, operation: Decode[T], stored: Sequence[Source]) -> T:
         """Fetch what would not fit the budget into temporary files, and map those."""
+        await self._each(stored, lambda source: self._look(operation, source))
         folders: list[str] = []
         try:
             paths = await self._workers.call(lambda job: _make_files(stored, folders))
@@ -451,6 +445,13 @@ class TransferEngine:
                 raise cancelled
             task.result()
         return await self._decode_fetched(operation, fetched, sum(source.size for source in stored))
+
+    async def _look(self, operation: Decode[Any], source: Source) -> None:
+        """Whether as much is there as the record says, before room is made for it."""
+        key = source.key or ""
+        info = await self._request(lambda: self._objects.head(key))
+        if info.size != source.size:
+            raise _damaged(operation, source, info)
 
     async def _spill(self, operation: Decode[Any], source: Source, start: int, paths: dict[str, str]) -> None:
         size = min(RANGE, source.size - start)
@@ -500,6 +501,17 @@ class _Uncertain(Exception):
 async def _take_turns(items: Iterator[K], one: Callable[[K], Coroutine[Any, Any, None]]) -> None:
     for item in items:
         await one(item)
+
+
+def _damaged(operation: Decode[Any], source: Source, found: ObjectInfo) -> IntegrityError:
+    return IntegrityError(
+        f"part {source.name!r} of {operation.path!r} is damaged: {source.size} bytes were written, {found.size} are there; "
+        "restore it from a copy",
+        path=operation.path,
+        operation="load",
+        expected=source.size,
+        actual=found.size,
+    )
 
 
 def _pieces(stored: Sequence[Source]) -> list[tuple[Source, int]]:
