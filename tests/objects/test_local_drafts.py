@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from array import array
 
@@ -11,6 +12,7 @@ from local_files import files, put
 
 from aioartifacts.errors import StoreError
 from aioartifacts.objects.base import Buffers, Producer
+from aioartifacts.objects.local import content
 from aioartifacts.objects.local.draft import Before, Draft
 from aioartifacts.objects.local.posix import Tree
 from aioartifacts.types import MIB
@@ -40,6 +42,53 @@ def test_info_is_of_the_file(store):
     info = put(store, "a", b"data")
     status = os.stat(store.location("a"))
     assert (info.key, info.size, info.updated, info.crc32c) == ("a", 4, status.st_mtime, None)
+
+
+@pytest.mark.parametrize("view", [memoryview.toreadonly, memoryview])
+def test_generation_is_of_the_file_even_if_the_body_uses_its_memory_again(store, view):
+    def produce(sink):
+        memory = bytearray(b"first")
+        sink.write(view(memoryview(memory)))
+        memory[:] = b"other"
+
+    info = store.put("a", Producer(produce))
+    assert store.get("a").data == b"first"
+    assert info.generation == store.get("a").info.generation
+
+
+def test_generation_of_what_went_through_a_buffer_of_pythons(store):
+    class Raw(io.RawIOBase):
+        def __init__(self, sink):
+            self.sink = sink
+
+        def writable(self):
+            return True
+
+        def write(self, data):
+            return self.sink.write(data)
+
+    def produce(sink):
+        with io.BufferedWriter(Raw(sink)) as file:
+            file.write(b"data" * 1000)
+
+    info = store.put("a", Producer(produce))
+    assert info.generation == store.get("a").info.generation
+
+
+@pytest.mark.parametrize(
+    ("pieces", "read"),
+    [
+        ([b"data"], 0), ([memoryview(b"xdata")[1:]], 0), ([b"", b"data"], 1), ([b"data", b""], 0), ([b"da", b"ta"], 1),
+        ([bytearray(b"data")], 1), ([memoryview(bytearray(b"data"))], 1),
+    ],
+)  # fmt: skip
+def test_file_is_read_again_only_when_its_bytes_are_not_at_hand(store, monkeypatch, pieces, read):
+    reads = []
+    reading = content.read
+    monkeypatch.setattr(content, "read", lambda *arguments: reads.append(arguments) or reading(*arguments))
+    info = store.put("a", Producer(lambda sink: [sink.write(piece) for piece in pieces]))
+    assert len(reads) == read
+    assert info.generation == store.get("a").info.generation
 
 
 def test_body_that_writes_after_it_was_done(tree):

@@ -67,7 +67,9 @@ class Draft:
         try:
             if self.fd < 0:
                 self._open()
-                self.whole = data if memoryview(data).readonly else None
+                # Memory that is only read-only here may be used again meanwhile, or freed, as io.BufferedWriter does.
+                owner = data.obj if isinstance(data, memoryview) else data
+                self.whole = data if type(owner) is bytes else None
             elif data:
                 self.whole = None
             size = data.nbytes if isinstance(data, memoryview) else len(data)
