@@ -97,9 +97,10 @@ def save(
     kept: dict[str, Any]
     encoded: Encoded
     kept, encoded = yield Compute(lambda: (check_metadata(metadata, path), encode(obj, path, config, format)))
-    replaced = None
-    while replaced is None:
-        replaced = yield from _write(path, encoded, config, kept, overwrite, dict(producer or {}), started)
+    attempt = 0
+    while (replaced := (yield from _write(path, encoded, config, kept, overwrite, dict(producer or {}), started))) is None:
+        yield from _await_turn(path, config, started, attempt, None)
+        attempt += 1
     yield from _remove(path, replaced)
 
 
@@ -293,18 +294,11 @@ def _commit(path: str, record: Record, data: bytes, config: Config, overwrite: b
         except Uncertain as error:
             if not isinstance(error.error, ArtifactExistsError | ConflictError):
                 raise
-            uncertain = error
+            uncertain, refused = error, error.error
         except (ArtifactExistsError, ConflictError) as error:
-            if attempt > 0:
-                if config.clock() - started > config.retry.deadline:
-                    raise ConflictError(
-                        f"{path!r} was replaced by others again and again for {config.retry.deadline:g} s; save again later, "
-                        "or under a path of its own",
-                        path=path,
-                        operation="save",
-                    ) from error
-                yield Wait(min(config.retry.delay(attempt - 1), 1.0))
-            attempt += 1
+            refused = error
+        yield from _await_turn(path, config, started, attempt, refused)
+        attempt += 1
         try:
             found: ObjectData = yield Get(key, versioned=True)
         except ArtifactNotFoundError:
@@ -322,6 +316,24 @@ def _commit(path: str, record: Record, data: bytes, config: Config, overwrite: b
         if found.info.generation is None:
             raise ConflictError(f"{path!r} exists, and the store cannot tell which version of it", path=path)
         expected, replaced, uncertain = found.info.generation, parts, None
+
+
+def _await_turn(path: str, config: Config, started: float, attempt: int, refused: ArtifactError | None) -> Steps[None]:
+    """Wait before trying once more to replace what others replace too; the first time not at all.
+
+    Raises:
+        ConflictError: that has been going on for too long.
+    """
+    if attempt == 0:
+        return
+    if config.clock() - started > config.retry.deadline:
+        raise ConflictError(
+            f"{path!r} was replaced by others again and again for {config.retry.deadline:g} s; save again later, "
+            "or under a path of its own",
+            path=path,
+            operation="save",
+        ) from refused
+    yield Wait(min(config.retry.delay(attempt - 1), 1.0))
 
 
 def _previous(found: ObjectData, path: str) -> tuple[str | None, tuple[str, ...]]:

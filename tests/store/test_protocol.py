@@ -15,12 +15,12 @@ from aioartifacts import ArtifactExistsError, ArtifactNotFoundError, ConflictErr
 from aioartifacts.keys import check_path, path_of_part, path_of_record
 from aioartifacts.materializers.registry import MaterializerRegistry
 from aioartifacts.objects.base import ObjectData
-from aioartifacts.operations import Commit, Compute, Delete, Get, Head, Put, Stored, Wait
+from aioartifacts.operations import Commit, Compute, Delete, Get, Head, Inlined, Put, Stored, Uncertain, Wait
 from aioartifacts.protocol import Config, delete, save
 from aioartifacts.record import Record, encode_record
 from aioartifacts.testing import Fault, FaultyObjectStore
 from aioartifacts.trust import Keyring
-from aioartifacts.types import GRACE, ObjectInfo
+from aioartifacts.types import GRACE, ObjectInfo, RetryPolicy
 
 CONFIG = Config(materializers=MaterializerRegistry(), trust="all")
 
@@ -35,8 +35,13 @@ def begin(obj, config=CONFIG, **options):
     operation = steps.send(operation.call())
     if isinstance(operation, tuple):
         assert all(isinstance(put, Put) for put in operation)
-        operation = steps.send(tuple(Stored(put.body.size, 0, None) for put in operation))
+        operation = steps.send(put_all(operation))
     return steps, operation
+
+
+def put_all(puts):
+    small = [put for put in puts if put.body.size <= put.inline_max]
+    return tuple(Inlined(b"{}", 0, None) if put in small else Stored(put.body.size, 0, None) for put in puts)
 
 
 SLEPT = """
@@ -97,6 +102,27 @@ def test_save_waits_between_conflicts():
     assert reads(steps.send(None))
     assert steps.send(stored(old_record(), generation=8)).if_generation == 8
     done(steps)
+
+
+@pytest.mark.parametrize("obj", [{"inlined": 1}, BIG], ids=["inlined", "with a part"])
+def test_rivals_without_end_are_a_conflict_even_when_answers_are_lost(obj):
+    """An answer is lost, and a rival replaces at once what may have been committed: for ever, as far as the store goes."""
+    ticks = itertools.count(0, 3)
+    config = dataclasses.replace(CONFIG, clock=lambda: next(ticks), retry=RetryPolicy(deadline=30))
+    steps, operation = begin(obj, config)
+    waits = 0
+    with pytest.raises(ConflictError, match="again and again for 30 s"):
+        for _ in range(100):
+            if isinstance(operation, Commit):
+                operation = steps.throw(Uncertain(ConflictError("rival")))
+            elif isinstance(operation, tuple) and isinstance(operation[0], Put):
+                operation = steps.send(put_all(operation))
+            elif reads(operation):
+                operation = steps.send(stored(old_record()))
+            else:
+                waits += isinstance(operation, Wait)
+                operation = steps.send(None)
+    assert waits > 1
 
 
 def test_failed_commit_discards_the_parts():
