@@ -201,3 +201,20 @@ def run(code: str) -> str:
         [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120, check=True
     )
     return done.stdout.strip()
+
+
+FORKED = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+from matplotlib.figure import Figure
+from aioartifacts.materializers import matplotlib
+matplotlib._one_at_a_time.acquire()  # as another thread would at that moment
+child = os.fork()
+if not child:
+    os._exit(0 if matplotlib._one_at_a_time.acquire(timeout=30) else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_child_forked_while_a_figure_is_drawn_draws_its_own() -> None:
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=120)

@@ -8,6 +8,7 @@ neither when saving nor when loading: a figure that pyplot had shown comes back 
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Mapping
 from io import BytesIO
@@ -26,8 +27,18 @@ _STREAM, _PREVIEW = "data.pkl", "preview.png"
 _OUT_OF_BAND_MIN = 64 * KIB
 _PIXELS = 640
 """Of the longer side of a preview."""
-_ONE_AT_A_TIME = Lock()
+_one_at_a_time = Lock()
 """Matplotlib is not safe for threads: fonts, caches and styles belong to the process."""
+
+
+def _in_child() -> None:
+    """After a fork there is one thread; whoever was drawing is gone."""
+    global _one_at_a_time
+    _one_at_a_time = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 class FigureMaterializer(Materializer):
@@ -44,7 +55,7 @@ class FigureMaterializer(Materializer):
 
     def dump(self, obj: object) -> Dump:
         stream, buffers = BytesIO(), list[memoryview]()
-        with _ONE_AT_A_TIME:
+        with _one_at_a_time:
             _Pickler(obj, stream, buffers).dump(obj)
             copy = pickle.loads(stream.getbuffer(), buffers=buffers)
             picture, problem = _drawn(copy)
@@ -65,7 +76,7 @@ class FigureMaterializer(Materializer):
                 format=self.format,
             )
         names = [f"buffer-{n}.bin" for n in range(len(parts.names)) if f"buffer-{n}.bin" in parts.names]
-        with _ONE_AT_A_TIME, parts.open(_STREAM) as stream:
+        with _one_at_a_time, parts.open(_STREAM) as stream:
             figure = pickle.load(stream, buffers=[parts.read(name) for name in names])
         if not isinstance(figure, Figure):
             raise TypeError(f"it holds a {type(figure).__qualname__}, not a Figure")
