@@ -34,6 +34,21 @@ def frame(mib: int) -> Any:
     return pd.DataFrame(np.ones((mib << 13, 16)))
 
 
+def parquet_frame(mib: int) -> Any:
+    """Numbers that do not compress, in row groups of a million rows at most."""
+    import numpy as np
+    import pandas as pd
+
+    return pd.DataFrame(np.random.default_rng(0).random((mib << 13, 16)))
+
+
+def polars_frame(mib: int) -> Any:
+    import numpy as np
+    import polars as pl
+
+    return pl.DataFrame(np.ones((mib << 13, 16)))
+
+
 def text_frame(mib: int) -> Any:
     """Objects, which have to be converted in many batches; about half of it is their text."""
     import pandas as pd
@@ -71,8 +86,12 @@ def tensor(mib: int) -> Any:
 
 
 KINDS = {
-    make.__name__: make for make in (array, strided, frame, text_frame, pickled_list, json_list, arrow_table, tensor)
-}
+    make.__name__: make
+    for make in (
+        array, strided, frame, parquet_frame, text_frame, polars_frame, pickled_list, json_list, arrow_table, tensor
+    )
+}  # fmt: skip
+FORMATS = {"parquet_frame": "pandas-parquet"}
 
 
 def memory(which: str) -> int:
@@ -88,14 +107,21 @@ def one(mib: int, kind: str) -> dict[str, float]:
         tempfile.TemporaryDirectory() as folder,
         LocalArtifactStore(folder, durability="process", trust="all") as store,
     ):
-        store.save(KINDS[kind](1), "first")  # whatever is imported
+        store.save(KINDS[kind](1), "first", format=FORMATS.get(kind))  # whatever is imported
+        empty = memory("VmRSS")
         obj = KINDS[kind](mib)
+        size = memory("VmRSS") - empty
         before = memory("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")
         started = time.perf_counter()
-        store.save(obj, "a")
+        store.save(obj, "a", format=FORMATS.get(kind))
         seconds = time.perf_counter() - started
-        return {"held": (memory("VmHWM") - before) / 2**20, "payload": store.size("a") / 2**20, "seconds": seconds}
+        return {
+            "held": (memory("VmHWM") - before) / 2**20,
+            "payload": store.size("a") / 2**20,
+            "object": size / 2**20,
+            "seconds": seconds,
+        }
 
 
 def all_kinds(mib: int) -> dict[str, dict[str, float]]:
@@ -114,5 +140,5 @@ if __name__ == "__main__":
     else:
         for kind, result in all_kinds(mib).items():
             print(
-                f"{kind:13} payload {result['payload']:7.0f} MiB   held beside it {result['held']:6.1f} MiB   {result['seconds']:6.2f} s"
+                f"{kind:13} object {result['object']:6.0f} MiB   payload {result['payload']:6.0f} MiB   held beside it {result['held']:6.1f} MiB   {result['seconds']:6.2f} s"
             )

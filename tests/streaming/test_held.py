@@ -10,7 +10,7 @@ import held
 import pytest
 
 MIB = 128
-HELD = {"text_frame": 110, "strided": 40, "pickled_list": 60, "json_list": 40}
+HELD = {"parquet_frame": 110, "text_frame": 110, "strided": 40, "pickled_list": 60, "json_list": 40}
 """MiB: batches of converted columns, of 48 MiB each, and what Arrow needs to make one; slices; what pickle remembers."""
 
 
