@@ -92,20 +92,62 @@ async def test_flipped_bit_in_a_range_is_for_the_caller_to_see(server, store):
     assert got.data != DATA[:1000]
 
 
-@pytest.mark.parametrize("trouble", ["truncate", "drop"])
 @pytest.mark.parametrize("into", [False, True])
-async def test_read_that_breaks_off_is_transient_and_one_attempt(server, store, trouble, into):
+async def test_read_that_breaks_off_before_its_first_byte_is_transient_and_one_attempt(server, store, into):
     seed(server, "a", DATA)
-    fault(server, trouble, method="GET")
+    fault(server, "drop", method="GET")
     with pytest.raises(TransientStoreError):
         await store.get("a", into=memoryview(bytearray(len(DATA))) if into else None)
     assert len(requests(server)) in (1, 2), "aiohttp alone repeats what a kept connection lost"
 
 
-async def test_service_that_stops_sending_is_transient(server):
+def cut_off(server, *after):
+    """Have the answers to the next reads end after so many bytes."""
+    for size in after:
+        fault(server, "truncate", method="GET", query="alt=media", after_bytes=size, count=1)
+
+
+@pytest.mark.parametrize("into", [False, True])
+@pytest.mark.parametrize(("start", "length"), [(0, None), (0, len(DATA)), (1000, None), (1000, MIB)])
+async def test_read_that_breaks_off_goes_on_where_it_stopped(server, store, start, length, into):
+    placed = seed(server, "a", DATA)
+    cut_off(server, 300_000, 0, 200_000)
+    room = memoryview(bytearray(len(DATA) - start)) if into else None
+    got = await store.get("a", start=start, length=length, into=room)
+    end = len(DATA) if length is None else start + length
+    assert got.data == DATA[start:end]
+    assert got.info.crc32c == crc32c(DATA)
+    others = requests(server)[1:]
+    assert len(others) == 3
+    # What aiohttp has read ahead when a connection is lost is fetched again.
+    ranges = [other["headers"]["Range"].removeprefix("bytes=").split("-") for other in others]
+    begins = [int(begin) for begin, _ in ranges]
+    assert start < begins[0] == begins[1] < begins[2] <= start + 500_000
+    assert {last for _, last in ranges} == {str(end - 1)}
+    assert all(f"generation={placed.generation}" in other["query"] for other in others)
+
+
+async def test_read_that_is_replaced_before_it_goes_on_begins_anew(server, store):
+    seed(server, "a", DATA)
+    cut_off(server, 300_000)
+    fault(server, "status", status=404, method="GET", query="generation=", count=1)
+    with pytest.raises(TransientStoreError):
+        await store.get("a")
+    assert (await store.get("a")).data == DATA
+
+
+async def test_read_that_goes_on_with_other_bytes_than_asked_for_is_refused(server, store):
+    seed(server, "a", DATA)
+    cut_off(server, 300_000)
+    fault(server, "status", status=206, method="GET", query="generation=", count=1)
+    with pytest.raises(StoreError, match="not asked for"):
+        await store.get("a")
+
+
+async def test_read_that_never_goes_on_is_transient(server):
     seed(server, "a", DATA)
     fault(server, "stall", when="answer", method="GET")
-    async with opened(server, sock_read=0.2) as store:
+    async with opened(server, sock_read=0.2, retry=NEVER) as store:
         with pytest.raises(TransientStoreError):
             await store.get("a")
         server.control.release()

@@ -281,7 +281,7 @@ class AsyncObjectStore(ObjectStore):
     ) -> ObjectData:
         """See `BlockingObjectStore.get`. *generation* pins the read: another one counts as missing.
 
-        One stream, one attempt: ranges in parallel and resuming are the engine's.
+        One stream: ranges in parallel, and trying again from the beginning, are the engine's.
         """
 
     @abstractmethod

@@ -42,7 +42,8 @@ class GCSObjectStore(AsyncObjectStore):
         connections: connections open at once; more requests wait for one.
         sock_connect: seconds that connecting may take.
         sock_read: seconds without a byte, in either direction, after which an attempt has failed. There is no limit on the whole.
-        retry: how steps of one upload, listing or copy are tried again. Whole calls are not; the caller does that.
+        retry: how steps of one upload, listing or copy, and the rest of a download, are tried again. Whole calls are not; the caller
+            does that.
 
     It may be used on several event loops, and after `fork`; each gets connections of its own, which `aclose` closes. Pickled, it is its
     configuration; a function as credentials is pickled by reference, an `AccessToken` refuses.
