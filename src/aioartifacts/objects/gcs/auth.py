@@ -111,7 +111,7 @@ class Renewed(Tokens):
         if token == self._value:
             self._value = None
             # A token that is refused as soon as it was given will not get better.
-            return time.time() - self._given_at > 10.0
+            return time.monotonic() - self._given_at > 10.0
         return True
 
     async def aclose(self) -> None:
@@ -128,8 +128,8 @@ class Renewed(Tokens):
         except Exception as error:
             return self._failure(error)
         life = float(answer.expires_in)
-        self._given_at = time.time()
-        self._renew_at = self._given_at + life - min(EARLY, life / 10)
+        self._given_at = time.monotonic()
+        self._renew_at = time.time() + life - min(EARLY, life / 10)
         self._value = token
         return token
 
