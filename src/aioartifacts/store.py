@@ -346,6 +346,10 @@ class ArtifactStore:
     async def save_many(
         self, artifacts: Mapping[str, object], *, overwrite: bool = True, on_error: Literal["collect"]
     ) -> dict[str, Outcome[str]]: ...
+    @overload
+    async def save_many(
+        self, artifacts: Mapping[str, object], *, overwrite: bool = True, on_error: OnError
+    ) -> dict[str, str] | dict[str, Outcome[str]]: ...
     async def save_many(
         self, artifacts: Mapping[str, object], *, overwrite: bool = True, on_error: OnError = "raise"
     ) -> dict[str, str] | dict[str, Outcome[str]]:
@@ -368,6 +372,10 @@ class ArtifactStore:
     async def load_many(
         self, paths: Iterable[str], *, mmap: bool = False, verify: bool = True, on_error: Literal["collect"]
     ) -> dict[str, Outcome[Any]]: ...
+    @overload
+    async def load_many(
+        self, paths: Iterable[str], *, mmap: bool = False, verify: bool = True, on_error: OnError
+    ) -> dict[str, Any] | dict[str, Outcome[Any]]: ...
     async def load_many(
         self, paths: Iterable[str], *, mmap: bool = False, verify: bool = True, on_error: OnError = "raise"
     ) -> dict[str, Any] | dict[str, Outcome[Any]]:
@@ -397,6 +405,16 @@ class ArtifactStore:
         *,
         on_error: Literal["collect"],
     ) -> dict[str, Outcome[str]]: ...
+    @overload
+    async def materialize_many(
+        self,
+        objects: Mapping[str, object],
+        run_id: str,
+        step_name: str,
+        project_name: str = "default",
+        *,
+        on_error: OnError,
+    ) -> dict[str, str] | dict[str, Outcome[str]]: ...
     async def materialize_many(
         self,
         objects: Mapping[str, object],
@@ -413,6 +431,8 @@ class ArtifactStore:
     async def delete_many(self, paths: Iterable[str], *, on_error: Literal["raise"] = "raise") -> dict[str, bool]: ...
     @overload
     async def delete_many(self, paths: Iterable[str], *, on_error: Literal["collect"]) -> dict[str, Outcome[bool]]: ...
+    @overload
+    async def delete_many(self, paths: Iterable[str], *, on_error: OnError) -> dict[str, bool] | dict[str, Outcome[bool]]: ...
     async def delete_many(
         self, paths: Iterable[str], *, on_error: OnError = "raise"
     ) -> dict[str, bool] | dict[str, Outcome[bool]]:

@@ -166,6 +166,10 @@ class ArtifactStore:
     def save_many(
         self, artifacts: Mapping[str, object], *, overwrite: bool = True, on_error: Literal["collect"]
     ) -> dict[str, Outcome[str]]: ...
+    @overload
+    def save_many(
+        self, artifacts: Mapping[str, object], *, overwrite: bool = True, on_error: OnError
+    ) -> dict[str, str] | dict[str, Outcome[str]]: ...
     def save_many(
         self, artifacts: Mapping[str, object], *, overwrite: bool = True, on_error: OnError = "raise"
     ) -> dict[str, str] | dict[str, Outcome[str]]:
@@ -180,6 +184,10 @@ class ArtifactStore:
     def load_many(
         self, paths: Iterable[str], *, mmap: bool = False, verify: bool = True, on_error: Literal["collect"]
     ) -> dict[str, Outcome[Any]]: ...
+    @overload
+    def load_many(
+        self, paths: Iterable[str], *, mmap: bool = False, verify: bool = True, on_error: OnError
+    ) -> dict[str, Any] | dict[str, Outcome[Any]]: ...
     def load_many(
         self, paths: Iterable[str], *, mmap: bool = False, verify: bool = True, on_error: OnError = "raise"
     ) -> dict[str, Any] | dict[str, Outcome[Any]]:
@@ -206,6 +214,16 @@ class ArtifactStore:
         *,
         on_error: Literal["collect"],
     ) -> dict[str, Outcome[str]]: ...
+    @overload
+    def materialize_many(
+        self,
+        objects: Mapping[str, object],
+        run_id: str,
+        step_name: str,
+        project_name: str = "default",
+        *,
+        on_error: OnError,
+    ) -> dict[str, str] | dict[str, Outcome[str]]: ...
     def materialize_many(
         self,
         objects: Mapping[str, object],
@@ -222,6 +240,8 @@ class ArtifactStore:
     def delete_many(self, paths: Iterable[str], *, on_error: Literal["raise"] = "raise") -> dict[str, bool]: ...
     @overload
     def delete_many(self, paths: Iterable[str], *, on_error: Literal["collect"]) -> dict[str, Outcome[bool]]: ...
+    @overload
+    def delete_many(self, paths: Iterable[str], *, on_error: OnError) -> dict[str, bool] | dict[str, Outcome[bool]]: ...
     def delete_many(
         self, paths: Iterable[str], *, on_error: OnError = "raise"
     ) -> dict[str, bool] | dict[str, Outcome[bool]]:

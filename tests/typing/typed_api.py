@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import numpy as np
 import pandas as pd
@@ -72,6 +72,8 @@ async def materialized(store: aa.ArtifactStore, frame: pd.DataFrame) -> None:
 async def bulk(store: aa.ArtifactStore, objects: Mapping[str, object]) -> None:
     assert_type(await store.save_many(objects), dict[str, str])
     assert_type(await store.save_many(objects, on_error="collect"), dict[str, aa.Outcome[str]])
+    passed_on: Literal["raise", "collect"] = "raise" if objects else "collect"
+    assert_type(await store.delete_many(["a"], on_error=passed_on), dict[str, bool] | dict[str, aa.Outcome[bool]])
     outcomes = await store.load_many(["a", "b"], on_error="collect")
     assert_type(outcomes["a"].ok, bool)
     assert_type(outcomes["a"].unwrap(), Any)
