@@ -5,3 +5,8 @@ PYTHON ?= python
 .PHONY: proofs
 proofs:
 	AIOARTIFACTS_PROOFS=full $(PYTHON) -m pytest -o faulthandler_timeout=1800 tests/proofs tests/concurrency tests/gcs/test_artifacts_faults.py
+
+# Small mistakes are made in the core, one at a time, and those that no test notices are printed. Needs `pip install mutmut==3.8.1`.
+.PHONY: mutants
+mutants:
+	$(PYTHON) tests/mutants.py

@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 
-from aioartifacts.errors import InvalidConfigError, UntrustedArtifactError
+from aioartifacts.errors import InvalidConfigError, StoreError, UntrustedArtifactError
 from aioartifacts.trust import KEY_MIN, Keyring, check_trust, keyring
 
 ONE, TWO = b"1" * 32, b"2" * 40
@@ -61,6 +61,22 @@ def test_callable_is_asked_when_needed_and_its_answer_checked() -> None:
         keys.sign(b"m")
     with pytest.raises(InvalidConfigError, match="a signing key is bytes"):
         keys.verify(b"m", "0" * 64)
+
+
+def test_several_keys_are_no_single_one() -> None:
+    with pytest.raises(InvalidConfigError) as caught:
+        keyring(ONE, {TWO})  # type: ignore[arg-type]
+    assert caught.value.message == "verification_keys is several keys, a tuple for example, not a set"
+
+
+def test_key_that_cannot_be_had() -> None:
+    def missing() -> bytes:
+        raise KeyError("KEY")
+
+    with pytest.raises(StoreError) as caught:
+        keyring(missing).sign(b"m")
+    assert caught.value.message == "a signing key could not be had: KeyError; see what caused this"
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_no_keys() -> None:
