@@ -25,18 +25,34 @@ def tree(durable):
         yield made
 
 
-@pytest.mark.parametrize(
-    ("flags", "wanted"),
-    [
-        (posix._PATH, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC),
-        (posix._FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC),
-        (posix._READ, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC),
-        (posix._DRAFT, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC),
-        (posix._LOCK, os.O_RDONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC),
-    ],
-)
-def test_nothing_is_opened_through_a_link_nor_inherited_nor_waited_for(flags, wanted):
-    assert flags == wanted
+def test_nothing_is_opened_through_a_link_nor_inherited_nor_waited_for():
+    assert posix._PATH == os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    assert posix._FOLDER == os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    assert posix._READ == os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+    assert posix._DRAFT == os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    assert posix._LOCK == os.O_RDONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def test_numbers_are_those_of_the_kernel():
+    assert (posix._OPENAT2, posix._NO_SYMLINKS, posix._BENEATH) == (437, 4, 8)
+    assert (posix._RENAME_NOREPLACE, posix._SYNC_FILE_RANGE_WRITE, posix._FALLOC_FL_KEEP_SIZE) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("root", ["a descriptor", "descriptor 0", "none"])
+def test_opening_at_once_leaves_no_root_and_says_what_failed(tree, root):
+    with lowest_descriptors(1 if root == "descriptor 0" else 0):
+        folder = -1 if root == "none" else os.open(tree.root, posix._PATH)
+        assert (folder == 0) is (root == "descriptor 0")
+        above = f"{tree.root}/" if root == "none" else ""
+        wrong = [(f"{above}missing", errno.ENOENT), (f"{above}a/x/y", errno.ENOTDIR)]
+        if root != "none":
+            wrong += [("../x", errno.EXDEV), ("/etc", errno.EXDEV)]
+        for name, code in wrong:
+            with pytest.raises(OSError, match=os.strerror(code)) as caught:
+                posix._open_at_once(folder, name, posix._READ)
+            assert (caught.value.errno, caught.value.strerror, caught.value.filename) == (code, os.strerror(code), name)
+        if folder >= 0:
+            os.close(folder)
 
 
 def test_descriptors_are_not_inherited(tree, walk):
