@@ -124,6 +124,20 @@ def test_what_is_kept_of_a_link_is_the_link(tree, tmp_path):
     assert os.stat(tmp_path / "outside").st_nlink == 1
 
 
+def test_link_to_an_object_is_none(tree, durable, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_bytes(b"secret")
+    os.symlink(tmp_path / "outside" / "secret", os.path.join(tree.root, "a", "link"))
+    os.symlink(tmp_path / "outside", os.path.join(tree.root, "folder"))
+    assert (tree.is_object("a/x"), tree.is_object("a/link"), tree.is_object("folder")) == (True, False, False)
+    with pytest.raises(OSError, match="symbolic links"):
+        tree.is_object("folder/secret")
+    durable.delete("a/link")
+    assert os.path.islink(os.path.join(tree.root, "a", "link"))
+    assert (tree.scan("")[0], tree.scan("a")[0]) in (([".aioartifacts", "a"], []), (["a", ".aioartifacts"], []))
+    assert [name for name, _ in tree.scan("a")[1]] == ["x"]
+
+
 def test_folders_that_are_gone_are_tried_a_hundred_times(tree, monkeypatch):
     tried = []
 
@@ -229,6 +243,15 @@ def test_descriptor_zero_may_be_that_of_the_temporary_files(durable):
         assert len(os.listdir("/proc/self/fd")) == before
     assert [type(answer).__name__ for answer in answers] == ["ObjectInfo"] * 3
     assert files(durable.root) == {"a/x", "a/0", "a/1", "a/2"}
+
+
+def test_temporary_file_below_descriptor_zero_is_removed(tree):
+    with lowest_descriptors(1), Tree(tree.root) as other:
+        fd = other.create_draft("0" * 24)
+        assert other._drafts == 0
+        other.discard_draft("0" * 24)
+        os.close(fd)
+    assert files(tree.root) == {"a/x"}
 
 
 def test_descriptor_zero_may_be_that_of_the_folder_above(tree):
