@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import aiohttp
 import anyio
 import anyio.to_thread
+import msgspec
 import yarl
 from aiohttp.abc import AbstractStreamWriter
 from gcloud.aio.auth import Token
@@ -45,15 +46,15 @@ class Answer:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What is asked. Built anew for each attempt; nothing in it is shared or changed."""
 
     method: str
-    url: str = field(repr=False)
+    url: str
+    """Not shown: that of an upload session is a secret."""
     operation: str
     key: str | None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
     body: Sequence[memoryview] | None = None
     accept: frozenset[int] = frozenset({200})
     raw: bool = False
@@ -64,6 +65,9 @@ class Request:
     """How many times longer than usual the answer may take."""
     creating: bool = False
     """Whether a failed precondition means that the object exists."""
+
+    def __repr__(self) -> str:
+        return f"Request({self.method!r}, operation={self.operation!r}, key={self.key!r})"
 
 
 class Client:

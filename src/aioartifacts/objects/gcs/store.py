@@ -49,6 +49,8 @@ class GCSObjectStore(AsyncObjectStore):
     configuration; a function as credentials is pickled by reference, an `AccessToken` refuses.
     """
 
+    _latest: tuple[asyncio.AbstractEventLoop, _Slot] | None
+
     def __init__(
         self,
         bucket: str | None,
@@ -115,7 +117,8 @@ class GCSObjectStore(AsyncObjectStore):
         A precondition whose first answer was lost may fail against this very put when it is sent again: the error then is the same as
         for somebody else's, and reading the object back tells which it was.
         """
-        return await (await self._bucket()).put(key, body, if_generation)
+        bucket = self._opened() or await self._bucket()
+        return await bucket.put(key, body, if_generation)
 
     async def get(
         self,
@@ -127,7 +130,8 @@ class GCSObjectStore(AsyncObjectStore):
         generation: Generation | None = None,
     ) -> ObjectData:
         """See `AsyncObjectStore.get`. Bytes come as they are stored: what is stored compressed is not unpacked."""
-        return await (await self._bucket()).get(key, start, length, into, generation)
+        bucket = self._opened() or await self._bucket()
+        return await bucket.get(key, start, length, into, generation)
 
     async def head(self, key: str) -> ObjectInfo:
         return await (await self._bucket()).head(key)
@@ -156,9 +160,17 @@ class GCSObjectStore(AsyncObjectStore):
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
         with self._slots_lock():
+            self._latest = None
             slot = self._slots.pop(asyncio.get_running_loop(), None)
         if slot is not None:
             await slot.aclose()
+
+    def _opened(self) -> Bucket | None:
+        """The bucket if the running loop used it last, without the lock."""
+        latest = self._latest
+        if latest is None or latest[0] is not asyncio.get_running_loop() or self._pid != os.getpid():
+            return None
+        return latest[1].bucket
 
     async def _bucket(self) -> Bucket:
         """The bucket as the running loop sees it; opened when it is first needed."""
@@ -168,6 +180,7 @@ class GCSObjectStore(AsyncObjectStore):
             slot = self._slots.get(loop)
             if slot is None:
                 slot = self._slots[loop] = _Slot()
+            self._latest = loop, slot
         return slot.bucket or await slot.open(self._names, self._settings)
 
     def _require_bucket(self) -> None:
@@ -184,6 +197,7 @@ class GCSObjectStore(AsyncObjectStore):
     def _forget_slots(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._latest = None
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, _Slot] = WeakKeyDictionary()
 
 
