@@ -166,6 +166,7 @@ class TransientStoreError(StoreError):
 
     Attributes:
         retry_after: seconds the back end asked us to wait, when it said so.
+        refused: whether the back end is sure to have done nothing; otherwise it may have done what was asked, or may yet.
     """
 
     def __init__(
@@ -175,9 +176,11 @@ class TransientStoreError(StoreError):
         path: str | None = None,
         operation: str | None = None,
         retry_after: float | None = None,
+        refused: bool = False,
     ) -> None:
         super().__init__(message, path=path, operation=operation)
         self.retry_after = retry_after
+        self.refused = refused
 
 
 class PermissionDeniedError(StoreError, PermissionError):

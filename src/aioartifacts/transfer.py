@@ -288,7 +288,8 @@ class TransferEngine:
                     if lost is None or isinstance(operation, Delete) or not isinstance(failure, ArtifactError):
                         raise failure if cancelled is None else cancelled
                     raise Uncertain(failure) if cancelled is None else _Uncertain(cancelled, lost)
-                lost = failure
+                if not failure.refused:
+                    lost = failure
                 if cancelled is not None:
                     raise _Uncertain(cancelled, failure)
                 delay = policy.delay(attempt, failure.retry_after)
@@ -375,17 +376,16 @@ class TransferEngine:
 
     async def _decode(self, operation: Decode[T]) -> T:
         stored = [source for source in operation.sources if source.key is not None]
+        if not stored:
+            return await self._decode_fetched(operation, {}, 0)
         try:
             return await self._decode_once(operation, stored)
         except IntegrityError:
-            if not stored:
-                raise
+            pass
         # Ranges are checked when they have been put together. What was damaged on its way arrives whole the second time.
         return await self._decode_once(operation, stored)
 
     async def _decode_once(self, operation: Decode[T], stored: Sequence[Source]) -> T:
-        if not stored:
-            return await self._decode_fetched(operation, {}, 0)
         size = sum(source.size for source in stored)
         if size > _SPILLED * self._memory.limit:
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from artifact_places import CHUNKS, PART, SMALL, Thing, as_users_have_it, names, opened, orphans, write
-from store_places import requests, server
+from store_places import fault, requests, server
 
 from aioartifacts import ArtifactNotFoundError
 from aioartifacts.types import MIB
@@ -41,6 +41,16 @@ async def test_small_overwrite_is_three_requests(server):
 async def test_save_with_a_part_is_one_request_more(server):
     async with opened(server) as store:
         assert await cost(server, store.save(PART, "a")) == ["POST", "POST"]
+
+
+async def test_overwrite_that_is_told_to_wait_uploads_its_parts_once(server):
+    async with opened(server) as store:
+        await store.save(PART, "a")
+        fault(server, "status", status=429, method="POST", query="ifGenerationMatch=0", count=1)
+        #                                                    part    record (429)  record  read   record  old part
+        assert await cost(server, store.save(PART, "a")) == ["POST", "POST", "POST", "GET", "POST", "DELETE"]
+    assert server.faults.installed()[0]["fired"] == 1
+    assert orphans(server) == set()
 
 
 async def test_overwrite_removes_each_old_part_with_one_request(server):

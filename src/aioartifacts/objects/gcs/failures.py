@@ -78,6 +78,7 @@ def refusal(
             path=key,
             operation=operation,
             retry_after=retry_after(headers.get("Retry-After")),
+            refused=status == 429,  # a limit is looked at before anything is done; the others may come from behind
         )
     if status == 401:
         return PermissionDeniedError(
