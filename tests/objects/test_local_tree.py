@@ -12,6 +12,7 @@ import stat
 import pytest
 from local_files import KEY, files, put
 
+from aioartifacts.errors import StoreError
 from aioartifacts.objects.base import Buffers, PutRequest
 from aioartifacts.objects.local import posix
 from aioartifacts.objects.local.posix import Tree
@@ -136,6 +137,32 @@ def test_link_to_an_object_is_none(tree, durable, tmp_path):
     assert os.path.islink(os.path.join(tree.root, "a", "link"))
     assert (tree.scan("")[0], tree.scan("a")[0]) in (([".aioartifacts", "a"], []), (["a", ".aioartifacts"], []))
     assert [name for name, _ in tree.scan("a")[1]] == ["x"]
+
+
+def test_create_is_done_even_if_its_temporary_file_cannot_be_removed(durable, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert put(durable, "a/x", b"data", if_generation=0).size == 4
+    monkeypatch.undo()
+    assert durable.get("a/x").data == b"data"
+    assert len(files(durable.root)) == 2
+
+
+def test_create_without_hard_links_and_without_another_way_says_so(durable, monkeypatch):
+    refused = OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    def refuse(*_, **__):
+        raise refused
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(posix, "_libc", object())
+    monkeypatch.setattr(Tree, "start_writing_back", lambda _: None)
+    with pytest.raises(StoreError, match=os.strerror(errno.EOPNOTSUPP)) as caught:
+        put(durable, "a/x", if_generation=0)
+    assert caught.value.__cause__ is refused
+    assert files(durable.root) == set()
 
 
 def test_folders_that_are_gone_are_tried_a_hundred_times(tree, monkeypatch):
