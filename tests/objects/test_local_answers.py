@@ -154,3 +154,54 @@ def test_location_outside_says_so(store, location, message):
         store.relative(given)
     assert (caught.value.message, caught.value.path) == (message.format(root=store.root, url=store.url), given)
     assert store.relative("a/b") is None
+
+
+@pytest.mark.parametrize("failing", ["the root", "above the root"])
+def test_new_root_that_is_not_synced_is_no_success(durable, monkeypatch, failing):
+    sync = Tree.sync
+    which = "" if failing == "the root" else os.path.dirname(durable.root)
+
+    def selected(tree, folder):
+        if folder == which:
+            fail()
+        sync(tree, folder)
+
+    monkeypatch.setattr(Tree, "sync", selected)
+    with pytest.raises(StoreError, match="nothing was stored"):
+        put(durable, "a/x", if_generation=0)
+    assert files(durable.root) == set()
+
+
+def test_deleting_works_where_nothing_can_be_kept(durable, monkeypatch):
+    put(durable, KEY)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", full)
+    durable.delete(KEY)
+    assert files(durable.root) == set()
+
+
+def test_list_of_an_object_by_its_name(store):
+    put(store, "a/b/c")
+    assert [info.key for info in store.list("a/b/c", name="c")] == ["a/b/c"]
+    assert list(store.list("a/b/c", name="b/c")) == []
+
+
+def test_list_goes_on_after_a_folder_that_vanished(store):
+    for name in ("top", "0/x", "1/x", "2/x"):
+        put(store, name)
+    listing = store.list()
+    assert next(listing).key == "top"
+    store.delete("1/x")
+    assert sorted(info.key for info in listing) == ["0/x", "2/x"]
+
+
+def test_list_where_the_root_is_a_file(store):
+    with open(store.root, "wb"):
+        pass
+    with pytest.raises(StoreError) as caught:
+        list(store.list())
+    assert caught.value.message.startswith(f"cannot list {store.root}: Not a directory")
+    assert (caught.value.path, caught.value.operation) == ("", "list")
