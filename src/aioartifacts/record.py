@@ -135,7 +135,10 @@ def decode_record(data: Buffer, path: str) -> Decoded:
     if expected is None or expected != actual:
         _explain_damage(raw, path)
         raise RecordError(
-            f"the record of {path!r} is damaged: its checksum does not match", path=path, expected=expected, actual=actual
+            f"the record of {path!r} is damaged: its checksum does not match; restore it from a copy, or save the artifact again",
+            path=path,
+            expected=expected,
+            actual=actual,
         )
     try:
         record = _decoder.decode(raw)
@@ -247,9 +250,15 @@ def _first_difference(given: object, kept: object, where: str) -> str:
         for key in given:
             if given[key] != kept[key]:
                 return _first_difference(given[key], kept[key], f"{where}.{key}")
+    elif isinstance(given, dict) and isinstance(kept, dict):
+        odd = next(iter(given.keys() - kept.keys()), None)  # JSON has made a str of it
+        return f"the key {ascii(odd)[:100]} of {_shown(where)} is {type(odd).__name__} and would become str"
     if isinstance(given, list) and isinstance(kept, list) and len(given) == len(kept):
         for index, (a, b) in enumerate(zip(given, kept, strict=True)):
             if a != b:
                 return _first_difference(a, b, f"{where}[{index}]")
-    shown = where if len(where) <= 200 else f"{where[:100]} … {where[-100:]}"
-    return f"{shown} is {type(given).__name__} and would become {type(kept).__name__}"
+    return f"{_shown(where)} is {type(given).__name__} and would become {type(kept).__name__}"
+
+
+def _shown(where: str) -> str:
+    return where if len(where) <= 200 else f"{where[:100]} … {where[-100:]}"

@@ -241,6 +241,8 @@ class ArtifactStore:
 
         *as_type* is checked, and types the result. *mmap* maps arrays and frames read-only instead of copying them, where store and
         format can. *verify* compares size and digest of every part before it is decoded. *columns* loads only some columns of a frame.
+        What is no array or frame is loaded as always, whatever these two say. A file or folder comes as a copy in a temporary folder
+        that is yours to remove.
 
         Raises:
             ArtifactNotFoundError: there is no such artifact.
@@ -576,7 +578,8 @@ class ArtifactStore:
         if as_type is not None and not isinstance(loaded, as_type):
             wanted = getattr(as_type, "__qualname__", as_type)
             raise DecodeError(
-                f"{checked!r} holds a {type(loaded).__module__}.{type(loaded).__qualname__}, not a {wanted}",
+                f"{checked!r} holds a {type(loaded).__module__}.{type(loaded).__qualname__}, not a {wanted}; "
+                "leave out as_type to get it as it is",
                 path=checked,
             )
         return loaded

@@ -25,8 +25,22 @@ if TYPE_CHECKING:
     from aioartifacts.materializers.registry import MaterializerRegistry
 
 T = TypeVar("T")
+C = TypeVar("C", bound=type)
 
 
+def _told_like(twin: type) -> Callable[[C], C]:
+    """Have ``help`` tell of a blocking verb all that it tells of its async twin: options, guarantees and errors are the same."""
+
+    def tell(cls: C) -> C:
+        for name, verb in vars(cls).items():
+            if not name.startswith("_") and callable(verb):
+                verb.__doc__ = getattr(twin, name, verb).__doc__
+        return cls
+
+    return tell
+
+
+@_told_like(_async.ArtifactStore)
 class ArtifactStore:
     """Artifacts over one object store. Safe for any number of threads."""
 
@@ -344,6 +358,7 @@ class GCSArtifactStore(ArtifactStore):
         )
 
 
+@_told_like(_async.Run)
 class Run:
     """A run of a pipeline in a store: project, run and date are pinned, so that a retry after midnight lands in the same place."""
 

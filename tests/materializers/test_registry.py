@@ -218,7 +218,7 @@ def test_a_format_that_is_not_for_the_object_is_refused(registry: MaterializerRe
 
 
 def test_an_unknown_format_is_named_with_its_neighbours(registry: MaterializerRegistry) -> None:
-    with pytest.raises(UnknownFormatError, match=r"'jsn'; did you mean 'json'\? known: .*dataclass.*pickle"):
+    with pytest.raises(UnknownFormatError, match=r"'jsn'; did you mean 'json'\? .*register.*known: .*dataclass.*pickle"):
         registry.for_format("jsn")
     with pytest.raises(UnknownFormatError):
         registry.candidates({}, "zzz")

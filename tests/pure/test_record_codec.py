@@ -88,7 +88,7 @@ def test_signature_counts_only_when_every_part_has_a_sha256() -> None:
 def test_wrong_checksum_is_damage() -> None:
     data = encode_record(record(), Keyring())
     error = refusal(data[:-10] + b"00000000" + data[-2:])
-    assert error.message == "the record of 'p/q' is damaged: its checksum does not match"
+    assert error.message == "the record of 'p/q' is damaged: its checksum does not match; restore it from a copy, or save the artifact again"
     assert error.expected == "00000000"
     assert error.actual == hex32(crc32c(data[: -len(',"checksum":"00000000"}')]))
 
@@ -98,7 +98,7 @@ def test_wrong_checksum_is_damage() -> None:
 )
 def test_no_checksum_is_damage(data: bytes) -> None:
     error = refusal(data)
-    assert error.message == "the record of 'p/q' is damaged: its checksum does not match"
+    assert error.message == "the record of 'p/q' is damaged: its checksum does not match; restore it from a copy, or save the artifact again"
     assert (error.expected, error.actual) == (None, None)
 
 
@@ -225,7 +225,7 @@ def test_metadata_that_is_json() -> None:
         ({"a": (1,)}, "$.a is tuple and would become list"),
         ({"a": {"b": [1, {"c": float("nan")}]}}, "$.a.b[1].c is float and would become NoneType"),
         ({"a": [[1], [2, b"x"]]}, "$.a[1][1] is bytes and would become str"),
-        ({1: 2}, "$ is dict and would become dict"),
+        ({1: 2}, "the key 1 of $ is int and would become str"),
         ({"a": [(), 1]}, "$.a[0] is tuple and would become list"),
         ({"a": ((1,),)}, "$.a is tuple and would become list"),
     ],

@@ -157,7 +157,7 @@ async def test_error_says_where(store):
         await store.save(1, "p", {"a": {"b": [0, (1,)]}})
     with pytest.raises(MetadataError, match=r"\$\.a\[0\] is float and would become NoneType"):
         await store.save(1, "p", {"a": [math.nan]})
-    with pytest.raises(MetadataError, match=r"\$\.a is dict"):
+    with pytest.raises(MetadataError, match=r"the key 1 of \$\.a is int"):
         await store.save(1, "p", {"a": {1: 2}})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Callable
@@ -83,10 +84,25 @@ def test_same_result(name: str, verb: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "verb"), [pair for pair in pairs() if pair.values[1] != "__init__"])
-def test_same_first_line(name: str, verb: str) -> None:
+def test_same_docstring(name: str, verb: str) -> None:
     ours = getattr(getattr(aioartifacts.sync, name), RENAMED.get(verb, verb))
     theirs = getattr(getattr(aioartifacts, name), verb)
     assert first_line(ours) == first_line(theirs) != ""
+    if verb not in RENAMED:
+        assert inspect.getdoc(ours) == inspect.getdoc(theirs)
+
+
+def test_source_has_the_same_first_lines() -> None:
+    """Those that an editor shows; at run time `help` tells the whole of the async ones."""
+    tree = ast.parse(inspect.getsource(aioartifacts.sync))
+    checked = 0
+    for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        for verb in (node for node in cls.body if isinstance(node, ast.FunctionDef) and ast.get_docstring(node)):
+            twin = getattr(getattr(aioartifacts, cls.name), {value: key for key, value in RENAMED.items()}.get(verb.name, verb.name), None)
+            if not verb.name.startswith("_") and twin is not None:
+                checked += 1
+                assert (ast.get_docstring(verb) or "").partition("\n")[0] == first_line(twin)
+    assert checked > 20
 
 
 @pytest.mark.parametrize(("name", "verb"), pairs())

@@ -187,7 +187,7 @@ def _chosen(labels: Any, wanted: tuple[str, ...]) -> list[int]:
             places.setdefault(label, []).append(n)
     missing = [label for label in wanted if label not in places]
     if missing:
-        raise ValueError(f"the frame has no column {', '.join(map(repr, missing))}")
+        raise ValueError(f"the frame has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, list(places)[:100]))}")
     return [n for label in wanted for n in places[label]]
 
 

@@ -415,9 +415,12 @@ def _opened(point: EntryPoint) -> tuple[_Slot, ...]:
 def _unknown(format: str, known: tuple[str, ...], broken: Sequence[MaterializerError]) -> UnknownFormatError:
     from difflib import get_close_matches
 
-    near = get_close_matches(format, known, n=1)
+    near = get_close_matches(format, known, n=1, cutoff=0.8)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    error = UnknownFormatError(f"no materializer for format {format!r}; {hint}known: {', '.join(known)}")
+    error = UnknownFormatError(
+        f"no materializer for format {format!r}; {hint}if it is one of your own, register it with store.materializers.register(); "
+        f"known: {', '.join(known)}"
+    )
     for other in broken:
         error.add_note(str(other))
     return error

@@ -10,7 +10,10 @@ import signal
 import sys
 import threading
 
-from .server import GCSServer
+try:
+    from .server import GCSServer
+except ModuleNotFoundError as error:
+    sys.exit(f"the server needs {error.name}: pip install 'aioartifacts[gcs]'")
 
 
 def main() -> None:
