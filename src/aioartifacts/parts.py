@@ -27,6 +27,7 @@ PIECE = 4 * MIB
 _HUGE = 8 * MIB
 """Bytes from which the system is asked for large pages, as NumPy asks: filling fresh memory costs less than half then."""
 _HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
+_ZEROS = "/dev/zero"
 _PRIVATE: int | None = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS if hasattr(mmap, "MAP_PRIVATE") else None
 _MAPPED = MIB
 """Bytes from which memory for a part comes straight from the system: it is not zeroed first, and goes back when it is let go."""
@@ -59,6 +60,16 @@ def allocate(size: int) -> memoryview:
         with suppress(OSError):  # a kernel without them
             memory.madvise(_HUGE_PAGES)
     return memoryview(memory)
+
+
+def populate(memory: memoryview) -> None:
+    """Have the system find the pages of fresh memory now, without the interpreter lock: the event loop would wait for it."""
+    if not (hasattr(os, "readv") and os.path.exists(_ZEROS)):
+        return
+    with open(_ZEROS, "rb", buffering=0) as zeros:
+        done = 0
+        while done < len(memory) and (got := os.readv(zeros.fileno(), [memory[done:]])):
+            done += got
 
 
 class VerifiedParts(Parts):

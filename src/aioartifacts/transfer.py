@@ -41,7 +41,7 @@ from aioartifacts.operations import (
     Uncertain,
     Wait,
 )
-from aioartifacts.parts import FetchedParts, allocate, with_parts
+from aioartifacts.parts import FetchedParts, allocate, populate, with_parts
 from aioartifacts.pipe import CHUNK, MemoryBody, Pipe
 from aioartifacts.quota import Memory, Quota
 from aioartifacts.types import KIB, MIB, Limits, ObjectInfo, RetryPolicy
@@ -418,6 +418,8 @@ class TransferEngine:
         async def one(piece: tuple[Source, int]) -> None:
             source, start = piece
             into = fetched[source.name][start : start + RANGE]
+            if source.size > RANGE:
+                await self._workers.call(lambda job: populate(into))
             await self._fetch(operation, source, start, into)
 
         await self._each(_pieces(stored), one)
