@@ -140,7 +140,7 @@ async def main(folder: Path) -> None:
 
 
 async def show(store: aa.ArtifactStore, paths: Mapping[str, str]) -> None:
-    row = "{:<10} {:>10}  {:<30}  {:<8} {:<9} {:>7}  {}"
+    row = "{:<10} {:>10}  {:<30}  {:<12} {:<9} {:>7}  {}"
     print(row.format("artifact", "bytes", "type", "format", "saved at", "load ms", "safe to load"))
     for name, path in paths.items():
         info = await store.info(path)
