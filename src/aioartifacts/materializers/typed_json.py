@@ -110,13 +110,8 @@ class _Rewrite:
         self.encoder = encoder
 
     def __call__(self, sink: Sink) -> None:
-        with paused() as collect:
-
-            def write(piece: bytes) -> None:
-                collect()
-                sink.write(piece)
-
-            copy(self.encoder).write(write)
+        # Not paused: a slow upload would keep the collector off all along.
+        copy(self.encoder).write(sink.write)
 
 
 def decode(parts: Parts, name: str = PART, meta: Mapping[str, JSON] | None = None) -> Any:
