@@ -179,6 +179,12 @@ def test_subclass_is_not_accepted() -> None:
     assert not MPL.accepts(Mine())
 
 
+def test_scalars_of_numpy_keep_a_nul_at_their_end() -> None:
+    figure: Any = Figure()
+    figure.note = np.bytes_(b"a\0")
+    assert len(roundtrip(MPL, figure).note) == 2
+
+
 def test_summary_tells_size_and_titles() -> None:
     assert MPL.summary(lines()) == {"size": [4.0, 3.0], "dpi": 80.0, "axes": 1, "titles": ["a title"]}
 

@@ -15,16 +15,15 @@ from io import BytesIO
 from threading import Lock
 from typing import Any, ClassVar
 
-import cloudpickle  # type: ignore[import-untyped]
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from aioartifacts.errors import UntrustedArtifactError
 from aioartifacts.materializers.base import Buffers, Dump, Materializer, Part, Parts
-from aioartifacts.types import JSON, KIB
+from aioartifacts.materializers.pickling import Pickler
+from aioartifacts.types import JSON
 
 _STREAM, _PREVIEW = "data.pkl", "preview.png"
-_OUT_OF_BAND_MIN = 64 * KIB
 _PIXELS = 640
 """Of the longer side of a preview."""
 _one_at_a_time = Lock()
@@ -96,12 +95,12 @@ class FigureMaterializer(Materializer):
         return {"part": _PREVIEW}
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Leaves large buffers beside the stream, and out of it that pyplot knew the figure."""
+class _Pickler(Pickler):
+    """Leaves out of the stream that pyplot knew the figure."""
 
     def __init__(self, figure: object, stream: BytesIO, buffers: list[memoryview]) -> None:
-        self._figure, self._buffers = figure, buffers
-        super().__init__(stream, protocol=5, buffer_callback=self._in_band)  # pyright: ignore[reportCallIssue]
+        super().__init__(stream, buffers)
+        self._figure = figure
 
     def reducer_override(self, obj: object) -> Any:
         if obj is not self._figure:
@@ -109,16 +108,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         reduced: Any = obj.__reduce_ex__(5)
         reduced[2].pop("_restore_to_pylab", None)  # a dict that __getstate__ has just made
         return reduced
-
-    def _in_band(self, buffer: pickle.PickleBuffer) -> bool:
-        try:
-            view = buffer.raw()
-        except BufferError:
-            return True
-        if view.nbytes < _OUT_OF_BAND_MIN:
-            return True
-        self._buffers.append(view)
-        return False
 
 
 def _drawn(figure: Figure) -> tuple[bytes | None, str]:

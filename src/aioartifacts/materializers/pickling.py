@@ -80,8 +80,8 @@ class PickledMaterializer(Materializer):
         return {"class": f"{type(obj).__module__}.{type(obj).__qualname__}"}
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """cloudpickle's, with its dispatch table flat: a ChainMap is asked once per instance, and triples the time of a list of them."""
+class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """cloudpickle's, with its dispatch table flat: a ChainMap, written in Python, would be asked once per instance."""
 
     def __init__(self, sink: Sink, buffers: list[memoryview]) -> None:
         self.dispatch_table = dict(cloudpickle.Pickler.dispatch_table)
@@ -166,7 +166,7 @@ def _stream(obj: object, sink: _Held | _Counted) -> list[memoryview]:
     """
     buffers: list[memoryview] = []
     try:
-        _Pickler(sink, buffers).dump(obj)
+        Pickler(sink, buffers).dump(obj)
     except _Overflow:
         raise
     except Exception as error:
@@ -287,10 +287,10 @@ def find_unpicklable(obj: object) -> tuple[str, object]:
     for _ in range(50):
         for step, child in _children(found):
             try:
-                _Pickler(sink, []).dump(child)
+                Pickler(sink, []).dump(child)
             except _Overflow:
                 return where, found
-            except Exception:
+            except Exception:  # what is looked for: the first child that does not pickle, for whatever reason of its own
                 where, found = where + step, child
                 break
         else:
