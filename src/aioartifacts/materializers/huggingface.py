@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 from aioartifacts.materializers.arrow_ipc import check_stream
@@ -56,8 +56,8 @@ class ModelMaterializer(Materializer):
         if any(not name.endswith((".json", ".safetensors")) or "/" in name for name in parts.names):
             raise ValueError("the folder holds other files than configurations and safetensors")
         cls = _named(parts.meta.get("class"), "PreTrainedModel")
-        limit = None if parts.trusted else max(_FREE, _GROWTH * sum(map(parts.size, parts.names)))
-        with unfolded(parts) as folder, _bounded(limit):
+        limit = max(_FREE, _GROWTH * sum(map(parts.size, parts.names)))
+        with unfolded(parts) as folder, nullcontext() if parts.trusted else _bounded(limit):
             model = _model(cls, folder)
         return model.train() if parts.meta.get("training") is True else model
 
@@ -73,7 +73,7 @@ class ModelMaterializer(Materializer):
 
 
 @contextmanager
-def _bounded(limit: int | None) -> Iterator[None]:
+def _bounded(limit: int) -> Iterator[None]:
     """Refuse modules of more than so many bytes in this thread: a configuration may ask for any number of layers of any width."""
     import torch
     from torch.nn.modules.module import (
@@ -90,12 +90,9 @@ def _bounded(limit: int | None) -> Iterator[None]:
         if threading.get_ident() != thread:
             return
         taken += made.numel() * made.element_size() if isinstance(made, torch.Tensor) else _MODULE
-        if limit is not None and taken > limit:
+        if taken > limit:
             raise ValueError("the configuration asks for a model of far more bytes than there are weights")
 
-    if limit is None:
-        yield
-        return
     hooks = [
         register(count)
         for register in (
