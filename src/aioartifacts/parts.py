@@ -25,7 +25,7 @@ T = TypeVar("T")
 PIECE = 4 * MIB
 """Bytes read and digested at a time."""
 _HUGE = 8 * MIB
-"""Bytes from which the system is asked for large pages, as NumPy asks: filling fresh memory costs less than half then."""
+"""Bytes from which the system is asked for large pages, as NumPy asks: fresh memory is found in fewer, larger steps."""
 _HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
 _ZEROS = "/dev/zero"
 _PRIVATE: int | None = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS if hasattr(mmap, "MAP_PRIVATE") else None

@@ -87,7 +87,7 @@ class PandasMaterializer(Materializer):
     def preview(self, obj: object) -> Mapping[str, JSON]:
         held: Any = obj
         if isinstance(held, pd.DataFrame):
-            # Not items(): it makes a Series of each column, which takes longer than all the rest.
+            # Not items(): it makes a Series of each column.
             frame: Any = obj
             shown = range(min(held.shape[1], glimpse.COLUMNS))
             columns = [list(frame._get_column_array(n)[: glimpse.ROWS]) for n in shown]

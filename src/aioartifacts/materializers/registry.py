@@ -144,7 +144,7 @@ PICKLE = Entry("pickle", f"{_HERE}.pickled:PickleMaterializer")
 
 @cache
 def installed() -> tuple[EntryPoint, ...]:
-    """The plug-ins of this environment, in a fixed order. Looking costs milliseconds, hence once per process."""
+    """The plug-ins of this environment, in a fixed order. Looking reads files of every installed package, hence once per process."""
     from importlib.metadata import entry_points
 
     found = entry_points(group=GROUP)

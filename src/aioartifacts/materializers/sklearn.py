@@ -28,7 +28,7 @@ class SklearnMaterializer(EstimatorMaterializer):
 
 
 class SkopsMaterializer(Materializer):
-    """Estimators as a ``.skops`` file, on request; about five times slower than a pickle.
+    """Estimators as a ``.skops`` file, on request; slower than a pickle, for it is JSON and a file for each array.
 
     Declines an estimator that holds types which skops does not trust by itself. On load, a file that asks for such types is refused,
     unless the store trusts it.

@@ -110,7 +110,7 @@ def read_pin(generation: Generation | None, *, key: str, operation: str) -> str 
 
 
 def info_of_headers(headers: Mapping[str, str], *, key: str, size: int) -> ObjectInfo:
-    """What the headers of a download tell of the whole object; not when it was written, for that takes long to read."""
+    """What the headers of a download tell of the whole object; not when it was written, which nobody asks a download."""
     generation = headers.get("x-goog-generation", "")
     digest = _HASH.search(headers.get("x-goog-hash", ""))
     return ObjectInfo(

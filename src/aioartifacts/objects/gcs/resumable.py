@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 RESTARTS = 3
 """Times that an upload begins anew after its session was lost."""
 SMALL = 64 * KIB
-"""Bytes up to which one copy is cheaper than several writes."""
+"""Bytes up to which a request is joined into one write."""
 BINARY = "application/octet-stream"
 
 _RANGE = re.compile(r"bytes=0-(\d+)", re.ASCII)

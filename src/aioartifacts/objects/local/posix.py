@@ -313,7 +313,7 @@ class Tree:
 
     @staticmethod
     def reserve(fd: int, size: int) -> None:
-        """Have the disk set *size* bytes aside for a file, where it can; writing them is then about twice as fast on ext4.
+        """Have the disk set *size* bytes aside for a file, where it can, so that it need not look for room write by write.
 
         Not `os.posix_fallocate`, which writes the whole file where the file system cannot, and changes its size.
         """

@@ -72,7 +72,7 @@ class Connection:
 
 
 class Sent(web.StreamResponse):
-    """Tells aiohttp that the answer is on its way already. Writing it directly saves half of the time of a request."""
+    """Tells aiohttp that the answer is on its way already. It is written directly, past what aiohttp does for any answer."""
 
     def __init__(self, *, keep_alive: bool) -> None:
         super().__init__()
