@@ -298,10 +298,7 @@ async def finish(work: Coroutine[Any, Any, object]) -> None:
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:
-    """Wait until *task* has ended; a cancellation of the waiting does not reach it.
-
-    Not `asyncio.shield`, which looks after failures that nobody waits for any more; `call` always comes back for them.
-    """
+    """Wait until *task* has ended; a cancellation of the waiting does not reach it."""
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def end(_: object) -> None:
