@@ -12,9 +12,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aioartifacts.checksum import Digest
-from aioartifacts.drivers import CountingSink, produce
 from aioartifacts.errors import StoreError
 from aioartifacts.operations import Put
+from aioartifacts.putting import CountingSink, produce
 from aioartifacts.types import MIB, Buffer
 from aioartifacts.workers import Cancelled, Job, LoopWorkers
 

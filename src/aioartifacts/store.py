@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
 from aioartifacts import protocol, reading, upkeep
-from aioartifacts.drivers import BlockingEngine, ByteBudget, Engine, Task, first_with_notes
+from aioartifacts.blocking import BlockingEngine
+from aioartifacts.budget import ByteBudget
+from aioartifacts.engine import Engine, Task, first_with_notes
 from aioartifacts.errors import ArtifactError, ArtifactNotFoundError, DecodeError, InvalidConfigError, InvalidPathError
 from aioartifacts.explaining import explain
 from aioartifacts.keys import RECORD, check_path, check_prefix, materialized_path, path_of_record

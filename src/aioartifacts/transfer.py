@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 import aiofiles
 import anyio
 
+from aioartifacts.budget import LARGE
 from aioartifacts.checksum import Digest
-from aioartifacts.drivers import LARGE, Outcomes, Task, check_stored, first_with_notes, inline
+from aioartifacts.engine import Outcomes, Task, first_with_notes
 from aioartifacts.errors import ArtifactError, IntegrityError, StoreError, TransientStoreError
 from aioartifacts.objects.base import AsyncObjectStore, Buffers
 from aioartifacts.operations import (
@@ -43,6 +44,7 @@ from aioartifacts.operations import (
 )
 from aioartifacts.parts import FetchedParts, allocate, populate, with_parts
 from aioartifacts.pipe import CHUNK, MemoryBody, Pipe
+from aioartifacts.putting import check_stored, inline
 from aioartifacts.quota import Memory, Quota
 from aioartifacts.types import KIB, MIB, Limits, ObjectInfo, RetryPolicy
 from aioartifacts.workers import Job, LoopWorkers

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from aioartifacts import reading
-from aioartifacts.drivers import Engine, Task
+from aioartifacts.engine import Engine, Task
 from aioartifacts.errors import ArtifactNotFoundError, IntegrityError, InvalidConfigError
 from aioartifacts.keys import path_of_part, path_of_record
 from aioartifacts.operations import Config, Delete, Steps

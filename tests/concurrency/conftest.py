@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from aioartifacts import drivers, pipe, transfer
+from aioartifacts import drivers, pipe, putting, transfer
 
 THREADS = "aioartifacts"
 
@@ -20,7 +20,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
     """Chunks of 1 KiB, so that a few kilobytes go through a pipe."""
     for module in (pipe, transfer):
         monkeypatch.setattr(module, "CHUNK", 1024)
-    for module in (drivers, transfer):
+    for module in (drivers, putting, transfer):
         monkeypatch.setattr(module, "LARGE", 2048)
     return 1024
 

@@ -13,7 +13,7 @@ import pytest
 from holding import HANG, KINDS, Gate, Pieces, beneath, held, over, turns, until
 
 from aioartifacts import parts, transfer
-from aioartifacts.drivers import ByteBudget
+from aioartifacts.budget import ByteBudget
 from aioartifacts.errors import IntegrityError
 from aioartifacts.quota import Memory, Quota
 from aioartifacts.testing import Fault, FaultyObjectStore, truncate
