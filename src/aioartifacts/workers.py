@@ -119,6 +119,7 @@ class Job(Generic[T]):
         except BaseException as error:  # handed to whoever waits, whatever it is
             self.error = error
         self._leave = None
+        del self._call  # with what it holds, before whoever waits gives back the memory for it
         self._on_done()
 
     def _make(self) -> T:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -396,6 +397,19 @@ async def test_context_variables_come_along(workers: LoopWorkers) -> None:
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
     variable.set("the caller's")
     assert await workers.call(lambda job: variable.get()) == "the caller's"
+
+
+async def test_what_a_call_holds_is_gone_before_its_caller_goes_on() -> None:
+    class Large:
+        pass
+
+    large = Large()
+    held = weakref.ref(large)
+    gone: list[bool] = []
+    job: Job[None] = Job(lambda job, large=large: None, lambda: gone.append(held() is None))  # type: ignore[misc]
+    del large
+    job.run(None)
+    assert gone == [True]
 
 
 async def test_a_call_within_a_call_does_not_wait_for_it(workers: LoopWorkers) -> None:
