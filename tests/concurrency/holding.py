@@ -1,4 +1,4 @@
-"""Stores whose n-th call stands still until a test lets it go, objects of several parts, and what is left of them afterwards."""
+"""Stores whose n-th call stands still until a test lets it go, and what is left of them afterwards."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pieces import Pieces, PiecesMaterializer
+
 from aioartifacts import ArtifactStore
 from aioartifacts.errors import ArtifactNotFoundError
-from aioartifacts.materializers.base import Dump, Materializer, Part, Parts
-from aioartifacts.objects.base import BlockingObjectStore, Buffers, Producer, Sink
+from aioartifacts.objects.base import BlockingObjectStore, Body, Producer, Sink
 from aioartifacts.objects.local import LocalObjectStore
 from aioartifacts.objects.memory import MemoryObjectStore
 from aioartifacts.record import decode_record
@@ -22,38 +23,11 @@ KINDS = ("memory", "local", "local-full", "async")
 HANG = float(os.environ.get("HANG", "60"))
 
 
-class Pieces:
-    """An object of several parts."""
-
-    def __init__(self, *pieces: bytes) -> None:
-        self.pieces = pieces
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Pieces) and other.pieces == self.pieces
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-class PiecesMaterializer(Materializer):
+class Alternating(PiecesMaterializer):
     """Every other part lies in memory, the others are produced in three writes."""
 
-    name = "pieces"
-    format = "pieces"
-    safe = True
-
-    def accepts(self, obj: object) -> bool:
-        return isinstance(obj, Pieces)
-
-    def dump(self, obj: object) -> Dump:
-        assert isinstance(obj, Pieces)
-        return Dump([Part(f"{i}.bin", in_memory(p) if i % 2 else produced(p)) for i, p in enumerate(obj.pieces)])
-
-    def load(self, parts: Parts) -> object:
-        return Pieces(*(bytes(parts.read(name)) for name in parts.names))
-
-
-def in_memory(data: bytes) -> Buffers:
-    return Buffers(data)
+    def body(self, number: int, piece: bytes) -> Body:
+        return super().body(number, piece) if number % 2 else produced(piece)
 
 
 def produced(data: bytes) -> Producer:
@@ -126,7 +100,7 @@ def held(
 
 
 def knowing_pieces(store: ArtifactStore) -> ArtifactStore:
-    store.materializers.register(PiecesMaterializer, types=Pieces)
+    store.materializers.register(Alternating, types=Pieces)
     return store
 
 

@@ -6,12 +6,12 @@ import signal
 from pathlib import Path
 
 import pytest
+from pieces import Pieces, PiecesMaterializer
 from programs import KINDS, finish, start, wait_for
 
 from aioartifacts import sync
 from aioartifacts.errors import ArtifactNotFoundError
-from aioartifacts.materializers.base import Dump, Materializer, Part, Parts
-from aioartifacts.objects.base import BlockingObjectStore, Buffers
+from aioartifacts.objects.base import BlockingObjectStore
 from aioartifacts.objects.local import LocalObjectStore
 from aioartifacts.objects.memory import MemoryObjectStore
 from aioartifacts.record import decode_record
@@ -176,28 +176,8 @@ def test_interrupted_anywhere(kind: str, tmp_path: Path) -> None:
 # At every call of the object store
 
 
-class Pieces(list[bytes]):
-    """An object of several parts."""
-
-
-class PiecesMaterializer(Materializer):
-    name = "pieces"
-    format = "pieces"
-    safe = True
-
-    def accepts(self, obj: object) -> bool:
-        return type(obj) is Pieces
-
-    def dump(self, obj: object) -> Dump:
-        assert isinstance(obj, Pieces)
-        return Dump([Part(str(i), Buffers(piece)) for i, piece in enumerate(obj)])
-
-    def load(self, parts: Parts) -> object:
-        return Pieces(bytes(parts.read(name)) for name in parts.names)
-
-
-OLD = Pieces([b"old" * 100, b"OLD" * 200])
-NEW = Pieces([b"new" * 300, b"NEW" * 100, b"n"])
+OLD = Pieces(b"old" * 100, b"OLD" * 200)
+NEW = Pieces(b"new" * 300, b"NEW" * 100, b"n")
 
 
 def facade(objects: BlockingObjectStore) -> sync.ArtifactStore:

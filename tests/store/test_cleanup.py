@@ -6,8 +6,9 @@ import os
 
 import pytest
 from opened import BIG, KINDS, everything, keys, part, record, tree, write
+from pieces import Pieces, PiecesMaterializer
 
-from aioartifacts import Buffers, Dump, EncodeError, LocalArtifactStore, Materializer, Part
+from aioartifacts import EncodeError, LocalArtifactStore
 
 pytestmark = pytest.mark.asyncio
 
@@ -19,70 +20,46 @@ def kind(request):
 OTHER = bytes(reversed(BIG))
 
 
-class Pair:
-    def __init__(self, *parts):
-        self.parts = parts
-
-
-class Pairs(Materializer):
-    """Two parts, or as many as there are."""
-
-    name = "pairs"
-    format = "pairs"
-    safe = True
-
-    def accepts(self, obj):
-        return type(obj) is Pair
-
-    def dump(self, obj):
-        if None in obj.parts:
-            raise ValueError("cannot")
-        return Dump([Part(f"p{i}.bin", Buffers(data)) for i, data in enumerate(obj.parts)])
-
-    def load(self, parts):
-        return Pair(*(bytes(parts.read(name)) for name in parts.names))
-
-
 @pytest.fixture
 def store(store):
-    store.materializers.register(Pairs)
+    store.materializers.register(PiecesMaterializer)
     return store
 
 
 async def test_several_parts_lie_in_a_folder_of_their_own(store, objects):
-    await store.save(Pair(BIG, OTHER, BIG), "a")
+    await store.save(Pieces(BIG, OTHER, BIG), "a")
     write_id = record(objects, "a").write_id
-    assert keys(objects) == [*(f"a/.parts-{write_id}/p{i}.bin" for i in range(3)), "a/metadata.json"]
-    assert (await store.load("a")).parts == (BIG, OTHER, BIG)
+    assert keys(objects) == [*(f"a/.parts-{write_id}/{i}.bin" for i in range(3)), "a/metadata.json"]
+    assert (await store.load("a")).pieces == (BIG, OTHER, BIG)
     assert (await store.info("a")).parts == 3
 
 
 async def test_small_parts_go_into_the_record_together(store, objects):
-    await store.save(Pair(b"a", b"b", b""), "a")
+    await store.save(Pieces(b"a", b"b", b""), "a")
     assert keys(objects) == ["a/metadata.json"]
-    assert (await store.load("a")).parts == (b"a", b"b", b"")
+    assert (await store.load("a")).pieces == (b"a", b"b", b"")
 
 
 async def test_small_parts_beside_large_ones(store, objects):
-    await store.save(Pair(b"a", BIG), "a")
-    assert (await store.load("a")).parts == (b"a", BIG)
+    await store.save(Pieces(b"a", BIG), "a")
+    assert (await store.load("a")).pieces == (b"a", BIG)
     assert await store.delete("a")
     assert keys(objects) == []
 
 
 async def test_artifact_without_parts(store, objects):
-    await store.save(Pair(), "a")
-    assert (await store.load("a")).parts == ()
+    await store.save(Pieces(), "a")
+    assert (await store.load("a")).pieces == ()
     assert await store.size("a") == 0
     assert (await store.info("a")).parts == 0
     assert await store.delete("a")
     assert keys(objects) == []
 
 
-@pytest.mark.parametrize("second", [Pair(OTHER), Pair(b"x"), Pair(), b"x", BIG])
+@pytest.mark.parametrize("second", [Pieces(OTHER), Pieces(b"x"), Pieces(), b"x", BIG])
 async def test_overwriting_removes_exactly_the_old_parts(store, objects, second):
-    await store.save(Pair(BIG, OTHER), "a")
-    await store.save(Pair(BIG, OTHER), "a/b")
+    await store.save(Pieces(BIG, OTHER), "a")
+    await store.save(Pieces(BIG, OTHER), "a/b")
     old = [f"a/{found.file}" for found in record(objects, "a").parts]
     stranger = "a/.part-" + "0" * 32 + ".other"
     write(objects, stranger, b"in flight")
@@ -105,7 +82,7 @@ async def test_delete_leaves_neighbours(store, objects):
 
 async def test_failed_save_leaves_nothing(store, objects):
     with pytest.raises(EncodeError):
-        await store.save(Pair(BIG, None), "a/b")
+        await store.save(Pieces(BIG, None), "a/b")
     assert everything(objects) == {}
 
 
@@ -115,12 +92,12 @@ async def test_failed_save_leaves_nothing(store, objects):
 @pytest.fixture
 def local(root):
     store = LocalArtifactStore(root, durability="process", trust="all")
-    store.materializers.register(Pairs)
+    store.materializers.register(PiecesMaterializer)
     return store
 
 
 async def test_delete_removes_empty_folders(local, root):
-    await local.save_many({"x/y/z": BIG, "x/other": 1, "solo/deep/er": Pair(BIG, OTHER)})
+    await local.save_many({"x/y/z": BIG, "x/other": 1, "solo/deep/er": Pieces(BIG, OTHER)})
     await local.delete("x/y/z")
     await local.delete("solo/deep/er")
     assert sorted(name for name in os.listdir(root) if name != ".aioartifacts") == ["x"]
@@ -129,9 +106,9 @@ async def test_delete_removes_empty_folders(local, root):
 
 async def test_no_temporary_file_remains(local, root):
     await local.save_many({f"p{i}": BIG if i % 2 else i for i in range(20)})
-    await local.save(Pair(BIG, OTHER), "a")
+    await local.save(Pieces(BIG, OTHER), "a")
     with pytest.raises(EncodeError):
-        await local.save(Pair(None), "b")
+        await local.save(Pieces(None), "b")
     left = [name for name, content in tree(root / ".aioartifacts").items() if content is not None and "locks" not in name]
     assert left == []
 

@@ -8,15 +8,12 @@ import threading
 import numpy as np
 import pytest
 from opened import BIG, beneath, document, everything, forge, keys, over, part, read, record, write
+from pieces import Pieces, PiecesMaterializer
 
 from aioartifacts import (
     ArtifactNotFoundError,
-    Buffers,
-    Dump,
     IntegrityError,
     LocalArtifactStore,
-    Materializer,
-    Part,
     RecordError,
     StoreError,
 )
@@ -85,8 +82,8 @@ async def test_swapped_parts(store, objects):
 
 
 async def test_swapped_parts_of_one_artifact(store, objects):
-    store.materializers.register(Pairs)
-    await store.save(Pair(BIG, OTHER), "a")
+    store.materializers.register(PiecesMaterializer)
+    await store.save(Pieces(BIG, OTHER), "a")
     first, second = (f"a/{found.file}" for found in record(objects, "a").parts)
     left, right = read(objects, first), read(objects, second)
     write(objects, first, right)
@@ -506,23 +503,3 @@ async def test_reading_a_fifo_does_not_wait_for_a_writer(local, root):
     threads = threading.active_count()
     assert await local.size("a") == 0
     assert threading.active_count() <= threads + 4
-
-
-class Pair:
-    def __init__(self, a, b):
-        self.a, self.b = a, b
-
-
-class Pairs(Materializer):
-    name = "pairs"
-    format = "pairs"
-    safe = True
-
-    def accepts(self, obj):
-        return type(obj) is Pair
-
-    def dump(self, obj):
-        return Dump([Part("a.bin", Buffers(obj.a)), Part("b.bin", Buffers(obj.b))])
-
-    def load(self, parts):
-        return Pair(bytes(parts.read("a.bin")), bytes(parts.read("b.bin")))
