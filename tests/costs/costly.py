@@ -1,4 +1,4 @@
-"""A program that saves and loads, and counts what each save and each load costs: ``python costly.py FOLDER --stores "local full" …``.
+"""A program that saves and loads, and counts what each save and each load costs: ``PYTHONPATH=.. python costly.py FOLDER --stores "local full" …``.
 
 It writes JSON: counts by kind of cost and by name of the case. With ``--mark`` it counts nothing; it calls ``access`` before and after, with names
 that whoever traces its system calls can tell. Whatever happens only once (imports, threads, connections, folders) has happened before.
@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pieces import Pieces, PiecesMaterializer
 
 import aioartifacts as aa
 from aioartifacts import sync
-from aioartifacts.materializers.base import Dump, Materializer, Part
-from aioartifacts.objects.base import Buffers
 from aioartifacts.portal import Portal
 from aioartifacts.workers import WorkerPool
 
@@ -35,33 +34,11 @@ BUCKET = "costs"
 Watch = Callable[[str], AbstractContextManager[None]]
 
 
-class Several:
-    """Saved in as many parts as it has pages."""
-
-    def __init__(self, pages: list[bytes]) -> None:
-        self.pages = pages
-
-
-class SeveralParts(Materializer):
-    name = "several"
-    format = "several-v1"
-    safe = True
-
-    def accepts(self, obj):
-        return isinstance(obj, Several)
-
-    def dump(self, obj):
-        return Dump([Part(f"{number}.bin", Buffers(page)) for number, page in enumerate(obj.pages)])
-
-    def load(self, parts):
-        return Several([bytes(parts.read(name)) for name in parts.names])
-
-
 SMALL = {f"key {number}": [number, number / 7, "text"] for number in range(20)}
 THINGS: dict[str, Any] = {
     "dict": SMALL,
     "array": np.arange(1 << 17, dtype=np.float64),
-    "parts": Several([bytes([number]) * (32 << 10) for number in range(4)]),
+    "parts": Pieces(*[bytes([number]) * (32 << 10) for number in range(4)]),
     "hundred": {f"{number:03}": SMALL | {"number": number} for number in range(100)},
 }
 """A dict that lies in its record; an array of 1 MiB; an object in four parts of 32 KiB; a hundred such dicts, by the bulk verbs."""
@@ -78,7 +55,7 @@ def opened(kind: str, colour: str, folder: Path, endpoint: str) -> Any:
     else:
         place = folder / f"{kind} {colour}".replace(" ", "-")
         store = module.LocalArtifactStore(place, durability=kind.removeprefix("local "), trust="all")
-    store.materializers.register(SeveralParts(), types=Several)
+    store.materializers.register(PiecesMaterializer(), types=Pieces)
     return store
 
 

@@ -22,8 +22,10 @@ BUDGET = Path(__file__).with_name("budget.toml")
 STORES = ("memory", "local process", "local full", "gcs")
 BUCKET = "costs"
 MARK = "/aioartifacts/"
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-"""Measuring coverage costs, too."""
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("COV")} | {
+    "PYTHONPATH": os.fspath(PROGRAM.parents[1])
+}
+"""Measuring coverage costs, too. The program needs a module of all tests."""
 
 Counts = dict[str, dict[str, int]]
 """By kind of cost, and by name of the case."""
