@@ -37,7 +37,7 @@ T = TypeVar("T")
 _REREADS = 16
 """How often a load follows an artifact that is overwritten under its hands."""
 _QUICK = 256 * KIB
-"""Bytes of a record up to which reading it takes less than a millisecond, wherever that is done."""
+"""Bytes of a record up to which it is read wherever that is asked for, the event loop included."""
 
 
 class Found(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """pandas: DataFrame, Series and Index as one Arrow file (the default) or one Parquet file, exactly or not at all.
 
-Arrow IPC, uncompressed, is the default because it is written about as fast as the disk takes it and read by mapping it: columns of numbers,
+Arrow IPC, uncompressed, is the default because it needs no encoding, and is read by mapping it: columns of numbers,
 times, strings and categories lie in the file as pandas holds them. It is an open format that every Arrow implementation reads (polars,
 DuckDB, R, …), larger on disk than Parquet; ``format="pandas-parquet"`` is there for those who want the smaller file.
 

@@ -178,7 +178,7 @@ def _tried(name: str, array: Array, fields: Fields, type_: Any, convert: Convert
 
 
 def _texts(found: Any, missing: Any) -> Array:
-    """Text as objects; Arrow makes one object of equal cells, which is faster and smaller."""
+    """Text as objects; Arrow makes one object of equal cells."""
     array = np.empty(len(found), object)
     first = 0
     for chunk in found.chunks:

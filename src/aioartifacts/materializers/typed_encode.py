@@ -1,7 +1,7 @@
 """Typed JSON, written: a check of what is plain, and an encoder that works in bounded slices.
 
 Whatever the object, the result is one valid JSON text. A small one is a single line. A large or deeply nested one is
-cut into lines, such that each is encoded and decoded by itself in a millisecond or so, because a C call over the
+cut into lines, such that each is encoded and decoded by itself in a short turn, because a C call over the
 whole would hold the interpreter lock throughout, and such that depth costs no recursion. After a comma, if something
 precedes, a line is one of
 

@@ -13,7 +13,7 @@ import msgspec
 from aioartifacts.materializers.typed_scalars import INT_MAX, INT_MIN, LONG, str_node
 
 SLICE = 1 << 13
-"""Nodes in one line, about: a millisecond's work."""
+"""Nodes in one line, about; that long the interpreter lock is held (`python -m benchmarks lag` shows how others wait)."""
 DEPTH = 32
 """Levels of nesting within one line."""
 CHARACTERS = 8
