@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from parts import MemoryParts, load, roundtrip, written
 
 from aioartifacts.errors import DecodeError, UntrustedArtifactError
+from aioartifacts.materializers import collector
 from aioartifacts.materializers.base import Buffers, Producer
 from aioartifacts.materializers.collector import paused
 from aioartifacts.materializers.pickled import PickleMaterializer
@@ -193,6 +195,22 @@ def test_the_collector_rests_until_the_last_user_is_done() -> None:
             assert not gc.isenabled()
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+def test_young_garbage_is_collected_once_a_second_while_the_collector_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Node:
+        def __init__(self) -> None:
+            self.itself = self
+
+    gc.collect()
+    with paused() as collect:
+        left = weakref.ref(Node())
+        collect()
+        assert left() is not None
+        monkeypatch.setattr(collector, "_REST", 0.0)
+        collect()
+        assert left() is None
+        assert not gc.isenabled()
 
 
 def test_a_collector_that_was_off_stays_off() -> None:

@@ -6,6 +6,7 @@ import collections
 import datetime as dt
 import decimal
 import fractions
+import gc
 import io
 import json
 import math
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from parts import load, roundtrip, written
 
 from aioartifacts.errors import UntrustedArtifactError
-from aioartifacts.materializers.base import Declined
+from aioartifacts.materializers.base import Declined, Producer
 from aioartifacts.materializers.typed_json import HELD_MAX, JsonMaterializer
 
 JSON = JsonMaterializer()
@@ -432,8 +433,23 @@ def test_a_huge_hexadecimal_int_is_read_in_linear_time() -> None:
     assert load(JSON, {"data.json": text.encode()}, {"tagged": True}).bit_length() == 16_000_000
 
 
+def test_the_collector_rests_while_a_large_object_is_written() -> None:
+    (part,) = JsonMaterializer().dump({f"key {n}": {"n": n, "text": "x" * 100} for n in range(40_000)}).parts
+    assert isinstance(part.body, Producer)
+    rested = []
+
+    class Sink:
+        def write(self, data: Any) -> int:
+            rested.append(not gc.isenabled())
+            return len(data)
+
+    part.body.write_to(Sink())
+    assert all(rested)
+    assert len(rested) > 1
+    assert gc.isenabled()
+
+
 def test_decoding_leaves_the_garbage_collector_as_it_was() -> None:
-    import gc
 
     assert gc.isenabled()
     dump = JSON.dump(list(range(50_000)))

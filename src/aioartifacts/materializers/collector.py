@@ -1,17 +1,22 @@
 """Hold back the cyclic garbage collector while a large object is being built.
 
-Building many containers sets it off again and again, over ever more objects of which none is garbage; a pickle of
-300,000 entries loads in half the time without. It is one switch for the whole process, so those who want it off are
-counted, and the last one turns it on again.
+Building many containers sets it off again and again, over ever more objects of which none is garbage. It is one switch
+for the whole process, so those who want it off are counted, and the last one turns it on again. Otherwise a full
+collection now and then would hold the interpreter for as long as the whole process has objects: a stall for every
+thread, the event loop's too.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
+
+_REST = 1.0
+"""Seconds after which work of any length lets young garbage be collected."""
 
 _lock = Lock()
 _users = 0
@@ -33,16 +38,28 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def paused() -> Iterator[None]:
-    """Keep the collector off; in any number of threads, and one inside the other."""
+def paused() -> Iterator[Callable[[], None]]:
+    """Keep the collector off; in any number of threads, and one inside the other.
+
+    What may take long calls the function that this gives again and again: once a second that collects what is young.
+    """
     global _users, _was_enabled
+    collected = time.monotonic()
+
+    def collect() -> None:
+        nonlocal collected
+        if time.monotonic() - collected >= _REST:
+            collected = time.monotonic()
+            if _was_enabled:
+                gc.collect(1)
+
     with _lock:
         if _users == 0:
             _was_enabled = gc.isenabled()
             gc.disable()
         _users += 1
     try:
-        yield
+        yield collect
     finally:
         with _lock:
             _users -= 1

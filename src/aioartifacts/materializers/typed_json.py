@@ -110,8 +110,13 @@ class _Rewrite:
         self.encoder = encoder
 
     def __call__(self, sink: Sink) -> None:
-        # Not paused: a slow upload would keep the collector off all along.
-        copy(self.encoder).write(sink.write)
+        with paused() as collect:
+
+            def write(piece: bytes) -> None:
+                collect()
+                sink.write(piece)
+
+            copy(self.encoder).write(write)
 
 
 def decode(parts: Parts, name: str = PART, meta: Mapping[str, JSON] | None = None) -> Any:
