@@ -1,7 +1,6 @@
 """Keras's models come back with weights, configuration and optimizer; files that could run code are refused.
 
-With torch as back end, for which Keras looks once, when it is imported. TensorFlow's SavedModel needs TensorFlow, which is
-too large to install for tests; a stand-in shows that what it writes, a folder, goes through the adapter for folders.
+With torch as back end, for which Keras looks once, when it is imported.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ import numpy as np
 from parts import load, roundtrip, written
 
 from aioartifacts.materializers.base import Declined
-from aioartifacts.materializers.directory import directory_materializer
 from aioartifacts.materializers.keras import PART, KerasMaterializer
 from aioartifacts.materializers.registry import MaterializerRegistry
 
@@ -186,38 +184,3 @@ def test_summary() -> None:
     assert found["layers"] == ["dense: Dense", "dense_1: Dense"] or len(found["layers"]) == 2  # type: ignore[arg-type]
     assert found["parameters"] == 19
     assert found["optimizer"] == "Adam"
-
-
-
-class SavedModel:
-    """A stand-in for TensorFlow's: what it writes is a folder with folders in it."""
-
-    def __init__(self, graph: bytes, variables: bytes) -> None:
-        self.graph, self.variables = graph, variables
-
-
-class SavedModelMaterializer:
-    """What FlowyML has for it, with the stand-in's way of writing."""
-
-    def save(self, obj: SavedModel, directory: Path) -> None:
-        (directory / "variables").mkdir()
-        (directory / "saved_model.pb").write_bytes(obj.graph)
-        (directory / "variables" / "variables.data-00000-of-00001").write_bytes(obj.variables)
-
-    def load(self, directory: Path) -> SavedModel:
-        variables = (directory / "variables" / "variables.data-00000-of-00001").read_bytes()
-        return SavedModel((directory / "saved_model.pb").read_bytes(), variables)
-
-
-def test_a_folder_such_as_savedmodel_goes_through_the_adapter_for_folders() -> None:
-    adapted = directory_materializer(SavedModelMaterializer, types=SavedModel)
-    back = roundtrip(adapted, SavedModel(b"graph", bytes(range(256))))
-    assert (back.graph, back.variables) == (b"graph", bytes(range(256)))
-
-
-def test_an_object_such_as_pymc_s_model_goes_through_pickle() -> None:
-    """PyMC itself is not installed: with PyTensor and a compiler, it is too large for tests."""
-    model = SavedModel(b"a", b"b")
-    (candidate,) = MaterializerRegistry().candidates(model)
-    assert candidate.format == "pickle"
-    assert vars(roundtrip(candidate, model)) == vars(model)
