@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from io import BufferedReader, BytesIO
@@ -105,3 +107,22 @@ def roundtrip(
     """Dump *obj*, write every body out, and load it again."""
     dump = materializer.dump(obj)
     return load(materializer, written(dump), through_record(dump.meta), mmap=mmap, trusted=trusted, columns=columns)
+
+
+def elsewhere(materializer: Materializer, obj: object, told: str, folder: Path, *, trusted: bool = False) -> str:
+    """What *told*, an expression of `back`, prints in a fresh process that has loaded *obj*."""
+    dump = materializer.dump(obj)
+    data = written(dump)
+    for name, content in data.items():
+        (folder / name).write_bytes(content)
+    cls = type(materializer)
+    code = (
+        f"import sys\nfrom pathlib import Path\nfrom parts import load\nfrom {cls.__module__} import {cls.__name__}\n"
+        f"data = {{name: Path({str(folder)!r}, name).read_bytes() for name in {list(data)!r}}}\n"
+        f"back = load({cls.__name__}(), data, {through_record(dump.meta)!r}, trusted={trusted})\n"
+        f"print({told})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120, check=True
+    )
+    return done.stdout.strip()

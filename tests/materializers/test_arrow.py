@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from io import BytesIO
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from parts import load, roundtrip, through_record, written
+from parts import elsewhere, load, roundtrip, through_record, written
 
 from aioartifacts.materializers.arrow import ArrowMaterializer
 from aioartifacts.materializers.base import Declined
@@ -319,13 +317,5 @@ def test_summary_tells_columns_up_to_a_size() -> None:
 
 
 def test_loads_in_a_fresh_process(tmp_path: Path) -> None:
-    (tmp_path / "data.arrow").write_bytes(written(ARROW.dump(TABLES["nested"]))["data.arrow"])
-    code = (
-        "import sys, pathlib; from parts import load; from aioartifacts.materializers.arrow import ArrowMaterializer as A;"
-        f"t = load(A(), {{'data.arrow': pathlib.Path({str(tmp_path / 'data.arrow')!r}).read_bytes()}}, {{'kind': 'Table'}}, trusted=False);"
-        "print(t.to_pylist(), 'pandas' in sys.modules)"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60, check=True
-    )
-    assert run.stdout.strip() == f"{TABLES['nested'].to_pylist()} False"
+    told = elsewhere(ARROW, TABLES["nested"], "back.to_pylist(), 'pandas' in sys.modules", tmp_path)
+    assert told == f"{TABLES['nested'].to_pylist()} False"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from parts import load, roundtrip, through_record, written
+from parts import elsewhere, load, roundtrip, written
 from PIL import Image
 
 from aioartifacts.errors import UntrustedArtifactError
@@ -190,16 +190,8 @@ def test_summary_tells_size_and_titles() -> None:
 
 
 def test_loads_in_a_fresh_process(tmp_path: Path) -> None:
-    dump = MPL.dump(image())
-    for name, data in written(dump).items():
-        (tmp_path / name).write_bytes(data)
-    code = (
-        "import sys, pathlib; from parts import load; from aioartifacts.materializers.matplotlib import FigureMaterializer as M\n"
-        f"data = {{p.name: p.read_bytes() for p in sorted(pathlib.Path({str(tmp_path)!r}).iterdir())}}\n"
-        f"f = load(M(), data, {through_record(dump.meta)!r})\n"
-        "print(f.axes[0].images[0].get_array().sum(), 'matplotlib.pyplot' in sys.modules)"
-    )
-    assert run(code) == "799980000.0 False"
+    told = "back.axes[0].images[0].get_array().sum(), 'matplotlib.pyplot' in sys.modules"
+    assert elsewhere(MPL, image(), told, tmp_path, trusted=True) == "799980000.0 False"
 
 
 def run(code: str) -> str:

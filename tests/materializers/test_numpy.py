@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tracemalloc
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from parts import load, roundtrip, written
+from parts import elsewhere, load, roundtrip, written
 
 from aioartifacts.materializers.base import Buffers, Declined, Materializer
 from aioartifacts.materializers.numpy import (
@@ -381,12 +379,4 @@ def test_summary_tells_shape_dtype_and_extremes() -> None:
 
 
 def test_loads_in_a_fresh_process_without_importing_pandas(tmp_path: Path) -> None:
-    (tmp_path / "data.npy").write_bytes(written(NPY.dump(np.arange(5)))["data.npy"])
-    code = (
-        "import sys, pathlib; from parts import load; from aioartifacts.materializers.numpy import ArrayMaterializer as A;"
-        f"print(load(A(), {{'data.npy': pathlib.Path({str(tmp_path / 'data.npy')!r}).read_bytes()}}).sum(), 'pandas' in sys.modules)"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60, check=True
-    )
-    assert run.stdout.split() == ["10", "False"]
+    assert elsewhere(NPY, np.arange(5), "back.sum(), 'pandas' in sys.modules", tmp_path) == "10 False"

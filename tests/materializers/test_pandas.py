@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from identical import differences
 from pandas_corpus import ARROW_ONLY, DECLINED, EXACT
-from parts import load, roundtrip, written
+from parts import elsewhere, load, roundtrip, written
 
 from aioartifacts.materializers import pandas_files
 from aioartifacts.materializers.base import Declined
@@ -317,16 +316,7 @@ def test_summary() -> None:
 
 def test_loads_in_a_fresh_process(tmp_path: Path) -> None:
     frame = pd.concat([EXACT["categories"], EXACT["dicts"], EXACT["zones"]], axis=1)
-    (tmp_path / "frame.arrow").write_bytes(written(ARROW.dump(frame))["frame.arrow"])
-    code = (
-        "import sys, pathlib; from parts import load; from aioartifacts.materializers.pandas import PandasMaterializer as P;"
-        f"frame = load(P(), {{'frame.arrow': pathlib.Path({str(tmp_path / 'frame.arrow')!r}).read_bytes()}}, trusted=False);"
-        "print(repr(frame.dtypes.to_dict()))"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120, check=True
-    )
-    assert run.stdout.strip() == repr(frame.dtypes.to_dict())
+    assert elsewhere(ARROW, frame, "repr(back.dtypes.to_dict())", tmp_path) == repr(frame.dtypes.to_dict())
 
 
 SCALARS = st.one_of(

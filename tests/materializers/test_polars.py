@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from io import BytesIO
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from parts import load, roundtrip, through_record, written
+from parts import elsewhere, load, roundtrip, written
 from polars.testing import assert_frame_equal, assert_series_equal
 
 from aioartifacts.errors import DecodeError, EncodeError
@@ -240,15 +238,5 @@ def test_loads_in_a_fresh_process(tmp_path: Path) -> None:
     frame = pl.DataFrame(
         {"i": pl.Series([2**126, None], dtype=pl.Int128), "c": pl.Series(["b", "a"], dtype=pl.Categorical)}
     )
-    dump = IPC.dump(frame)
-    (tmp_path / "data.arrow").write_bytes(written(dump)["data.arrow"])
-    code = (
-        "import sys, pathlib; from parts import load; from aioartifacts.materializers.polars import PolarsMaterializer as P;"
-        f"data = {{'data.arrow': pathlib.Path({str(tmp_path / 'data.arrow')!r}).read_bytes()}};"
-        f"f = load(P(), data, {through_record(dump.meta)!r}, trusted=False);"
-        "print(f.rows(), f.schema, 'pyarrow' in sys.modules)"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60, check=True
-    )
-    assert run.stdout.strip() == f"{frame.rows()} {frame.schema} False"
+    told = elsewhere(IPC, frame, "back.rows(), back.schema, 'pyarrow' in sys.modules", tmp_path)
+    assert told == f"{frame.rows()} {frame.schema} False"
