@@ -31,20 +31,15 @@ if TYPE_CHECKING:
     )
     from aioartifacts.materializers.base import Buffers, Declined, Dump, FileBody, Materializer, Part, Parts, Producer
     from aioartifacts.materializers.registry import MaterializerRegistry
-    from aioartifacts.store import (
-        ArtifactStore,
-        GCSArtifactStore,
-        LocalArtifactStore,
-        MemoryArtifactStore,
-        Outcome,
-        Run,
-        open_store,
-    )
+    from aioartifacts.run import Run
+    from aioartifacts.store import ArtifactStore
+    from aioartifacts.stores import GCSArtifactStore, LocalArtifactStore, MemoryArtifactStore, open_store
     from aioartifacts.types import (
         ArtifactInfo,
         Explanation,
         Limits,
         LoadOptions,
+        Outcome,
         RetryPolicy,
         SweepReport,
         TransferEvent,
@@ -96,7 +91,7 @@ __all__ = [
     "open_store",
 ]
 
-_HOMES = ("errors", "types", "materializers.base", "materializers.registry", "store")
+_HOMES = ("errors", "types", "materializers.base", "materializers.registry", "run", "store", "stores")
 """Modules with public names, those first that take least to import."""
 
 

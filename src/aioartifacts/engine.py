@@ -1,4 +1,4 @@
-"""What an artifact store asks of whatever carries its steps out: one verb, or many, and what has become of them."""
+"""What an artifact store asks of whatever carries its steps out: one verb, or many, heavy or light, and what became of them."""
 
 from __future__ import annotations
 
@@ -67,3 +67,21 @@ def first_with_notes(failures: Sequence[BaseException]) -> BaseException:
     for other in others[:10]:
         first.add_note(f"and: {type(other).__name__}: {other}")
     return first
+
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+_LIGHT_ITEMS = 1_000
+_LIGHT_BYTES = 64 * 1024
+
+
+def is_light(obj: object) -> bool:
+    """Whether saving *obj* is sure to be quick. A guess from the outside: what turns out larger moves aside by itself."""
+    if type(obj) in _CONTAINERS:
+        return len(obj) <= _LIGHT_ITEMS  # type: ignore[arg-type]
+    return type(obj) in _PLAIN and (not isinstance(obj, str | bytes) or len(obj) <= _LIGHT_BYTES)
+
+
+def is_heavy(obj: object) -> bool:
+    """Whether saving *obj* is sure to take long."""
+    return (type(obj) in _CONTAINERS or type(obj) in _PLAIN) and not is_light(obj)

@@ -1,36 +1,46 @@
-"""The artifact stores: save, load and look at artifacts from ``async`` code."""
+"""The artifact store: save, load and look at artifacts from ``async`` code."""
 
 from __future__ import annotations
 
 import datetime
-import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, Self, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
 
 from aioartifacts import protocol, reading, upkeep
 from aioartifacts.blocking import BlockingEngine
 from aioartifacts.budget import ByteBudget
-from aioartifacts.engine import Engine, Task, first_with_notes
+from aioartifacts.engine import Engine, Task, first_with_notes, is_heavy, is_light
 from aioartifacts.errors import ArtifactError, ArtifactNotFoundError, DecodeError, InvalidConfigError, InvalidPathError
 from aioartifacts.explaining import explain
-from aioartifacts.keys import RECORD, check_path, check_prefix, materialized_path, path_of_record
+from aioartifacts.keys import RECORD, check_path, check_prefix, path_of_record
 from aioartifacts.objects.base import AsyncObjectStore, BlockingObjectStore
 from aioartifacts.operations import Config, Steps
+from aioartifacts.options import (
+    StoreOptions,
+    check_inline_max,
+    check_limits,
+    check_many,
+    check_mapping,
+    check_retry,
+    check_type,
+    default_limits,
+    is_durable,
+    load_options,
+)
 from aioartifacts.parts import memory_stream
 from aioartifacts.previews import split
-from aioartifacts.trust import SigningKey, keyring
+from aioartifacts.run import Run
+from aioartifacts.trust import keyring
 from aioartifacts.types import (
     GRACE,
     INLINE_MAX,
     JSON,
     ArtifactInfo,
-    Durability,
     Explanation,
-    Limits,
     LoadOptions,
     OnError,
+    Outcome,
     RetryPolicy,
     SweepReport,
     Trust,
@@ -43,51 +53,6 @@ if TYPE_CHECKING:
     from aioartifacts.materializers.registry import MaterializerRegistry
 
 T = TypeVar("T")
-
-
-class StoreOptions(TypedDict, total=False):
-    """Options that every artifact store takes."""
-
-    trust: Trust | None
-    """What may be decoded: ``"data"``, ``"signed"`` or ``"all"``. Default: ``"signed"`` with a *signing_key*; else ``"all"`` in memory and
-    in a local folder that only we can write to, and ``"data"`` anywhere else."""
-    signing_key: SigningKey | None
-    """32 bytes or more, or a callable that gives them: what is saved is signed with it (HMAC-SHA256)."""
-    verification_keys: tuple[SigningKey, ...]
-    """Further keys whose signatures are valid, for rotation."""
-    limits: Limits
-    """How much is done at once."""
-    retry: RetryPolicy
-    """When failed requests are tried again, and how long rivals for one path are waited for."""
-    inline_max: int
-    """Largest payload, in bytes, that is kept inside the record; 16 KiB by default."""
-    previews: bool
-    """Whether saving puts a small preview (first rows, a thumbnail) into the record; it does by default."""
-    materializers: MaterializerRegistry
-    """The registry to use instead of a fresh default one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
-    """What one of many did: exactly one of *value* and *error* counts."""
-
-    value: T | None = None
-    error: BaseException | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether it succeeded."""
-        return self.error is None
-
-    def unwrap(self) -> T:
-        """The value.
-
-        Raises:
-            ArtifactError: the error, when there was one.
-        """
-        if self.error is not None:
-            raise self.error
-        return self.value  # type: ignore[return-value]
 
 
 class ArtifactStore:
@@ -130,7 +95,7 @@ class ArtifactStore:
             raise InvalidConfigError(f"name is a str, not {name!r}")
         self._objects = objects
         self._options = options
-        self._limits = _check_limits(options.get("limits", _default_limits(objects)))
+        self._limits = check_limits(options.get("limits", default_limits(objects)))
         self._materializers = options.get("materializers")
         if not callable(getattr(self.materializers, "candidates", None)):
             raise InvalidConfigError(f"materializers is a MaterializerRegistry, not {self.materializers!r}")
@@ -139,9 +104,9 @@ class ArtifactStore:
             trust=trust,
             default_trust=self._default_trust,
             keys=keys,
-            inline_max=_check_inline_max(options.get("inline_max", INLINE_MAX)),
+            inline_max=check_inline_max(options.get("inline_max", INLINE_MAX)),
             previews=bool(options.get("previews", True)),
-            retry=_check_retry(options.get("retry", RetryPolicy())),
+            retry=check_retry(options.get("retry", RetryPolicy())),
         )
         self._engine: Engine = self._make_engine(in_caller=False)
 
@@ -153,7 +118,7 @@ class ArtifactStore:
                 self._objects,
                 CallerWorkers(pool) if in_caller else LoopWorkers(pool),
                 ByteBudget(self._limits.memory),
-                durable=_is_durable(self._objects),
+                durable=is_durable(self._objects),
             )
         from aioartifacts.transfer import TransferEngine
 
@@ -207,7 +172,7 @@ class ArtifactStore:
             StoreError: the back end failed.
         """
         return await self._run(
-            "save", self._save(artifact, path, metadata, overwrite, format), heavy=_is_heavy(artifact)
+            "save", self._save(artifact, path, metadata, overwrite, format), heavy=is_heavy(artifact)
         )
 
     @overload
@@ -254,8 +219,8 @@ class ArtifactStore:
             MissingDependencyError: a package that the format needs is not installed.
             StoreError: the back end failed.
         """
-        _check_type(as_type)
-        return await self._run("load", self._load(path, as_type, _load_options(mmap, verify, columns)))
+        check_type(as_type)
+        return await self._run("load", self._load(path, as_type, load_options(mmap, verify, columns)))
 
     async def exists(self, path: str) -> bool:
         """Say whether there is an artifact. Reads nothing."""
@@ -363,8 +328,8 @@ class ArtifactStore:
         `ExceptionGroup`; with ``on_error="collect"`` every path gets an `Outcome`, and nothing is raised.
         """
         tasks = (
-            Task(path, self._save(obj, path, None, overwrite, None), light=_is_light(obj))
-            for path, obj in _check_mapping(artifacts).items()
+            Task(path, self._save(obj, path, None, overwrite, None), light=is_light(obj))
+            for path, obj in check_mapping(artifacts).items()
         )
         return await self._run_many("save_many", artifacts, tasks, on_error, saves=True)
 
@@ -384,8 +349,8 @@ class ArtifactStore:
         self, paths: Iterable[str], *, mmap: bool = False, verify: bool = True, on_error: OnError = "raise"
     ) -> dict[str, Any] | dict[str, Outcome[Any]]:
         """Load many objects at once; returns them by path, as the path was given. Errors as in `save_many`."""
-        options = _load_options(mmap, verify, None)
-        distinct = _check_many(paths)
+        options = load_options(mmap, verify, None)
+        distinct = check_many(paths)
         tasks = (Task(path, self._load(path, None, options)) for path in distinct)
         return await self._run_many("load_many", distinct, tasks, on_error)
 
@@ -441,7 +406,7 @@ class ArtifactStore:
         self, paths: Iterable[str], *, on_error: OnError = "raise"
     ) -> dict[str, bool] | dict[str, Outcome[bool]]:
         """Remove many artifacts at once; answers by path whether there was one. Errors as in `save_many`."""
-        distinct = _check_many(paths)
+        distinct = check_many(paths)
         tasks = (Task(path, self._delete(path)) for path in distinct)
         return await self._run_many("delete_many", distinct, tasks, on_error)
 
@@ -659,209 +624,11 @@ class ArtifactStore:
         return {name: results[name] for name in names}
 
 
-class LocalArtifactStore(ArtifactStore):
-    """Artifacts in a folder on local disk."""
-
-    _kind = "local"
-
-    def __init__(
-        self,
-        base_path: str | os.PathLike[str] = ".aioartifacts_store",
-        *,
-        name: str = "local",
-        durability: Durability = "full",
-        **options: Unpack[StoreOptions],
-    ) -> None:
-        """Make a store in the folder *base_path*, which is created by the first save.
-
-        With ``durability="full"`` a save that has returned survives a power cut; with ``"process"``, which spares the fsyncs, it
-        survives a killed process only.
-
-        Raises:
-            InvalidConfigError: an option makes no sense.
-        """
-        from aioartifacts.objects.local import LocalObjectStore
-
-        objects = LocalObjectStore(base_path, durability=durability)
-        super().__init__(objects, name=name, **options)
-        self.base_path = objects.root
-
-
-class MemoryArtifactStore(ArtifactStore):
-    """Artifacts in this process's memory: for tests, and for steps that run side by side."""
-
-    _kind = "memory"
-
-    def __init__(self, *, name: str = "memory", **options: Unpack[StoreOptions]) -> None:
-        """Make an empty store.
-
-        Raises:
-            InvalidConfigError: an option makes no sense.
-        """
-        from aioartifacts.objects.memory import MemoryObjectStore
-
-        super().__init__(MemoryObjectStore(name), name=name, **options)
-
-
-class GCSArtifactStore(ArtifactStore):
-    """Artifacts in a Google Cloud Storage bucket. Needs the extra ``gcs``."""
-
-    _kind = "gcs"
-
-    def __init__(
-        self,
-        name: str = "gcs",
-        bucket_name: str | None = None,
-        project_id: str | None = None,
-        prefix: str = "aioartifacts",
-        *,
-        endpoint: str | None = None,
-        credentials: Any = None,
-        **options: Unpack[StoreOptions],
-    ) -> None:
-        """Make a store in a bucket, below *prefix*. Touches neither disk nor network.
-
-        *credentials*: a credentials file, ``"anonymous"``, an `aioartifacts.objects.gcs.AccessToken`, a function that returns a token, or
-        None for Application Default Credentials. *endpoint* is for emulators and private endpoints.
-
-        Raises:
-            InvalidConfigError: an option makes no sense. Without a bucket, `validate` and every other verb say so.
-        """
-        from aioartifacts.objects.gcs import GCSObjectStore
-
-        limits = options.get("limits") or Limits()
-        objects = GCSObjectStore(
-            bucket_name,
-            prefix,
-            project=project_id,
-            endpoint=endpoint,
-            credentials=credentials,
-            connections=limits.transfers,
-            retry=options.get("retry") or RetryPolicy(),
-        )
-        super().__init__(objects, name=name, **options)
-
-
-class Run:
-    """A run of a pipeline in a store: project, run and date are pinned, so that a retry after midnight lands in the same place."""
-
-    def __init__(
-        self,
-        store: ArtifactStore,
-        run_id: str,
-        project_name: str = "default",
-        *,
-        date: datetime.date | str | None = None,
-    ) -> None:
-        """Make a handle. *date* is a date or ``YYYY-MM-DD``; today's in UTC by default.
-
-        Raises:
-            InvalidConfigError: *date* is no date.
-        """
-        self.store = store
-        self.run_id = run_id
-        self.project_name = project_name
-        self.date = _as_date(date)
-
-    def path(self, name: str, step_name: str) -> str:
-        """Return the path of a step's output.
-
-        Raises:
-            InvalidPathError: a component is not a single legal segment.
-        """
-        return materialized_path(self.project_name, self.date, self.run_id, step_name, name)
-
-    async def materialize(self, obj: object, name: str, step_name: str) -> str:
-        """Save a step's output; returns its location."""
-        return await self.store._run("materialize", self._save(obj, name, step_name), heavy=_is_heavy(obj))
-
-    @overload
-    async def materialize_many(
-        self, objects: Mapping[str, object], step_name: str, *, on_error: Literal["raise"] = "raise"
-    ) -> dict[str, str]: ...
-    @overload
-    async def materialize_many(
-        self, objects: Mapping[str, object], step_name: str, *, on_error: Literal["collect"]
-    ) -> dict[str, Outcome[str]]: ...
-    @overload
-    async def materialize_many(
-        self, objects: Mapping[str, object], step_name: str, *, on_error: OnError
-    ) -> dict[str, str] | dict[str, Outcome[str]]: ...
-    async def materialize_many(
-        self, objects: Mapping[str, object], step_name: str, *, on_error: OnError = "raise"
-    ) -> dict[str, str] | dict[str, Outcome[str]]:
-        """Save many outputs of a step at once, by name; returns their locations, by name."""
-        tasks = (
-            Task(name, self._save(obj, name, step_name), light=_is_light(obj))
-            for name, obj in _check_mapping(objects).items()
-        )
-        return await self.store._run_many("materialize_many", objects, tasks, on_error, saves=True)
-
-    async def load(self, name: str, step_name: str) -> Any:
-        """Load a step's output."""
-        return await self.store.load(self.path(name, step_name))
-
-    def _save(self, obj: object, name: str, step_name: str) -> Steps[str]:
-        producer = {
-            "project": self.project_name,
-            "date": self.date.isoformat(),
-            "run": self.run_id,
-            "step": step_name,
-            "name": name,
-        }
-        return (yield from self.store._save(obj, self.path(name, step_name), None, True, None, producer))
-
-
-def open_store(url: str | os.PathLike[str], **options: Any) -> ArtifactStore:
-    """Open the artifact store a URL names: a folder, ``file:///…``, ``memory://``, ``gs://bucket/prefix``, or a plug-in's scheme.
-
-    *options* are those of the store's class. Touches neither disk nor network.
-
-    Raises:
-        InvalidConfigError: the URL is nonsense, or an option is.
-    """
-    from aioartifacts.objects.url import find_store, parse_url
-
-    parsed = parse_url(url)
-    opener = _OPENERS.get(parsed.scheme)
-    if opener is not None:
-        return opener(parsed.place, parsed.prefix, options)
-    return ArtifactStore(find_store(parsed.scheme)(parsed.place), name=parsed.scheme, **options)
-
-
-_OPENERS: dict[str, Callable[[str, str, dict[str, Any]], ArtifactStore]] = {
-    "file": lambda place, _prefix, options: LocalArtifactStore(place, **options),
-    "gs": lambda place, prefix, options: GCSArtifactStore(bucket_name=place, prefix=prefix, **options),
-    "memory": lambda place, _prefix, options: MemoryArtifactStore(name=options.pop("name", place or "memory"), **options),
-}
-
-
 def _rebuild(cls: type[ArtifactStore], objects: Any, name: str, options: dict[str, Any]) -> ArtifactStore:
     """Unpickle a store from its configuration."""
     store = cls.__new__(cls)
     ArtifactStore.__init__(store, objects, name=name, **options)
-    if isinstance(store, LocalArtifactStore):
-        store.base_path = objects.root
     return store
-
-
-def _load_options(mmap: bool, verify: bool, columns: Iterable[str] | None) -> LoadOptions:
-    if isinstance(columns, str) or not isinstance(columns, Iterable | None):
-        raise InvalidConfigError(f"columns is several names, a list for example, not {columns!r}")
-    return LoadOptions(mmap=mmap, verify=verify, columns=None if columns is None else tuple(columns))
-
-
-def _as_date(given: datetime.date | str | None) -> datetime.date:
-    if given is None:
-        return datetime.datetime.now(datetime.UTC).date()
-    if isinstance(given, datetime.datetime):
-        return given.date()
-    if isinstance(given, datetime.date):
-        return given
-    try:
-        return datetime.date.fromisoformat(given)
-    except (ValueError, TypeError) as error:
-        raise InvalidConfigError(f"date is a date or 'YYYY-MM-DD', not {given!r}") from error
 
 
 async def _telling(operation: str, call: Coroutine[Any, Any, T]) -> T:
@@ -880,91 +647,4 @@ def _named(error: BaseException, operation: str) -> BaseException:
     return error
 
 
-def _check_type(as_type: type[Any] | None) -> None:
-    try:
-        isinstance(None, as_type or object)
-    except TypeError as error:
-        raise InvalidConfigError(f"as_type is a class such as isinstance() takes, not {as_type!r}") from error
-
-
-def _check_many(paths: Iterable[str]) -> dict[str, None]:
-    """The paths, each once, in their order."""
-    if isinstance(paths, str | bytes):
-        raise InvalidPathError(f"several paths are wanted, a list for example, not the single {paths!r}")
-    try:
-        return dict.fromkeys(paths)
-    except TypeError as error:
-        raise InvalidPathError(f"several paths are wanted, a list of str for example: {error}") from error
-
-
-def _check_mapping(objects: Mapping[str, object]) -> Mapping[str, object]:
-    if not isinstance(objects, Mapping):
-        raise InvalidConfigError(
-            f"what to save many of is a mapping of names to objects, not a {type(objects).__name__}"
-        )
-    return objects
-
-
-def _check_retry(retry: RetryPolicy) -> RetryPolicy:
-    if not isinstance(retry, RetryPolicy):
-        raise InvalidConfigError(f"retry is a RetryPolicy, not {retry!r}")
-    return retry
-
-
-_SYNCING_WORKERS = 4
-"""Threads that wait for a disk together: it makes what they sync durable at once. Sixteen are slower than four."""
-
-
-def _default_limits(objects: BlockingObjectStore | AsyncObjectStore) -> Limits:
-    limits = Limits()
-    return replace(limits, workers=max(_SYNCING_WORKERS, limits.workers)) if _is_durable(objects) else limits
-
-
-def _is_durable(objects: BlockingObjectStore | AsyncObjectStore) -> bool:
-    return getattr(objects, "durability", "process") == "full"
-
-
-def _check_limits(limits: Limits) -> Limits:
-    if not isinstance(limits, Limits):
-        raise InvalidConfigError(f"limits is a Limits, not {limits!r}")
-    for option in ("transfers", "workers", "memory"):
-        value = getattr(limits, option)
-        if type(value) is not int or value < 1:
-            raise InvalidConfigError(f"Limits.{option} is a positive int, not {value!r}")
-    return limits
-
-
-def _check_inline_max(inline_max: int) -> int:
-    if type(inline_max) is not int or inline_max < 0:
-        raise InvalidConfigError(f"inline_max is a number of bytes, not {inline_max!r}")
-    return inline_max
-
-
-_PLAIN = (type(None), bool, int, float, complex, str, bytes)
-_CONTAINERS = (list, tuple, dict, set, frozenset)
-_LIGHT_ITEMS = 1_000
-_LIGHT_BYTES = 64 * 1024
-
-
-def _is_light(obj: object) -> bool:
-    """Whether saving *obj* is sure to be quick. A guess from the outside: what turns out larger moves aside by itself."""
-    if type(obj) in _CONTAINERS:
-        return len(obj) <= _LIGHT_ITEMS  # type: ignore[arg-type]
-    return type(obj) in _PLAIN and (not isinstance(obj, str | bytes) or len(obj) <= _LIGHT_BYTES)
-
-
-def _is_heavy(obj: object) -> bool:
-    """Whether saving *obj* is sure to take long."""
-    return (type(obj) in _CONTAINERS or type(obj) in _PLAIN) and not _is_light(obj)
-
-
-__all__ = [
-    "ArtifactStore",
-    "GCSArtifactStore",
-    "LocalArtifactStore",
-    "MemoryArtifactStore",
-    "Outcome",
-    "Run",
-    "StoreOptions",
-    "open_store",
-]
+__all__ = ["ArtifactStore"]

@@ -14,11 +14,23 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
 
+from aioartifacts import run as _runs
 from aioartifacts import store as _async
+from aioartifacts import stores as _stores
 from aioartifacts.objects.base import AsyncObjectStore, BlockingObjectStore
+from aioartifacts.options import StoreOptions
 from aioartifacts.portal import portal
-from aioartifacts.store import Outcome, StoreOptions
-from aioartifacts.types import GRACE, JSON, ArtifactInfo, Durability, Explanation, OnError, SweepReport, VerifyReport
+from aioartifacts.types import (
+    GRACE,
+    JSON,
+    ArtifactInfo,
+    Durability,
+    Explanation,
+    OnError,
+    Outcome,
+    SweepReport,
+    VerifyReport,
+)
 from aioartifacts.upkeep import OnProgress
 
 if TYPE_CHECKING:
@@ -320,7 +332,7 @@ class LocalArtifactStore(ArtifactStore):
         **options: Unpack[StoreOptions],
     ) -> None:
         """Make a store in the folder *base_path*, which is created by the first save."""
-        self._wrap(_async.LocalArtifactStore(base_path, name=name, durability=durability, **options))
+        self._wrap(_stores.LocalArtifactStore(base_path, name=name, durability=durability, **options))
 
     @property
     def base_path(self) -> str:
@@ -333,7 +345,7 @@ class MemoryArtifactStore(ArtifactStore):
 
     def __init__(self, *, name: str = "memory", **options: Unpack[StoreOptions]) -> None:
         """Make an empty store."""
-        self._wrap(_async.MemoryArtifactStore(name=name, **options))
+        self._wrap(_stores.MemoryArtifactStore(name=name, **options))
 
 
 class GCSArtifactStore(ArtifactStore):
@@ -352,13 +364,13 @@ class GCSArtifactStore(ArtifactStore):
     ) -> None:
         """Make a store in a bucket, below *prefix*. Touches neither disk nor network."""
         self._wrap(
-            _async.GCSArtifactStore(
+            _stores.GCSArtifactStore(
                 name, bucket_name, project_id, prefix, endpoint=endpoint, credentials=credentials, **options
             )
         )
 
 
-@_told_like(_async.Run)
+@_told_like(_runs.Run)
 class Run:
     """A run of a pipeline in a store: project, run and date are pinned, so that a retry after midnight lands in the same place."""
 
@@ -372,7 +384,7 @@ class Run:
     ) -> None:
         """Make a handle. *date* is a date or ``YYYY-MM-DD``; today's in UTC by default."""
         self.store = store
-        self._run = _async.Run(store._store, run_id, project_name, date=date)
+        self._run = _runs.Run(store._store, run_id, project_name, date=date)
         self.run_id = run_id
         self.project_name = project_name
         self.date = self._run.date
@@ -410,7 +422,7 @@ class Run:
 
 def open_store(url: str | os.PathLike[str], **options: Any) -> ArtifactStore:
     """Open the artifact store a URL names: a folder, ``file:///…``, ``memory://``, ``gs://bucket/prefix``, or a plug-in's scheme."""
-    return _facade(_async.open_store(url, **options))
+    return _facade(_stores.open_store(url, **options))
 
 
 def _facade(store: _async.ArtifactStore) -> ArtifactStore:

@@ -7,7 +7,9 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
 """What JSON can hold; user metadata and summaries are made of it."""
@@ -161,6 +163,29 @@ class TransferEvent:
     """How many have been dealt with so far."""
     transferred: int
     """Bytes read or removed so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """What one of many did: exactly one of *value* and *error* counts."""
+
+    value: T | None = None
+    error: BaseException | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it succeeded."""
+        return self.error is None
+
+    def unwrap(self) -> T:
+        """The value.
+
+        Raises:
+            ArtifactError: the error, when there was one.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)

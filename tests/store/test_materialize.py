@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from opened import BIG, KINDS, keys
 
-import aioartifacts.store
+import aioartifacts.run
 from aioartifacts import InvalidConfigError, InvalidPathError, Run
 
 pytestmark = pytest.mark.asyncio
@@ -33,7 +33,7 @@ def now(monkeypatch):
             return clock.time
 
     fake = SimpleNamespace(datetime=Datetime, date=datetime.date, UTC=datetime.UTC)
-    monkeypatch.setattr(aioartifacts.store, "datetime", fake)
+    monkeypatch.setattr(aioartifacts.run, "datetime", fake)
     return clock
 
 

@@ -18,7 +18,7 @@ LEVELS = {
     )), 1),
     "operations": 2, "protocol": 2, "reading": 2, "explaining": 2, "previews": 2,
     "blocking": 3, "budget": 3, "drivers": 3, "engine": 3, "parts": 3, "pipe": 3, "putting": 3, "quota": 3, "transfer": 3, "workers": 3,
-    "store": 4, "upkeep": 4,
+    "options": 4, "run": 4, "store": 4, "stores": 4, "upkeep": 4,
     "portal": 5, "sync": 5,
     "": 6, "testing": 6, "integrations": 6, "cli": 6, "__main__": 6,
 }  # fmt: skip
@@ -144,7 +144,7 @@ def _allowed(module: Module, library: str) -> bool:
     return family(module.name) in FENCES.get(library, set())
 
 
-@pytest.mark.parametrize("name", ["", "store", "sync", "objects", "materializers", "protocol", "materializers.registry"])
+@pytest.mark.parametrize("name", ["", "store", "stores", "sync", "objects", "materializers", "protocol", "materializers.registry"])
 def test_plugins_are_imported_when_first_needed(name: str) -> None:
     module = modules()[name]
     eager = [
@@ -180,7 +180,7 @@ def test_every_module_has_a_level() -> None:
         ("protocol", "objects.memory", False),
         ("drivers", "objects.local", False),
         ("drivers", "workers", True),
-        ("store", "objects.local", True),
+        ("stores", "objects.local", True),
         ("store", "sync", False),
         ("testing.stores", "store", True),
     ],

@@ -12,7 +12,7 @@ import pytest
 
 import aioartifacts
 from aioartifacts.objects.gcs import GCSObjectStore
-from aioartifacts.store import StoreOptions
+from aioartifacts.options import StoreOptions
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "gcs.md"]
