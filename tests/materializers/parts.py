@@ -1,21 +1,20 @@
-"""Parts in memory, to try a materializer without a store."""
+"""Materializers without a store: parts in memory, written, read back, and read in another process."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
-from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from aioartifacts.materializers.base import Dump, Materializer, Parts
+from aioartifacts.materializers.base import Dump, Materializer
+from aioartifacts.testing import memory_parts
 from aioartifacts.types import JSON, LoadOptions
 
 
-class MemoryParts(Parts):
-    """What a store would hand to ``load``; a context manager, so that the files of `path` go away."""
+class MemoryParts(memory_parts.MemoryParts):
+    """What a store would hand to ``load``, its options one by one."""
 
     def __init__(
         self,
@@ -26,50 +25,16 @@ class MemoryParts(Parts):
         trusted: bool = True,
         columns: tuple[str, ...] | None = None,
     ) -> None:
-        self.data = dict(data)
-        self.names = tuple(self.data)
-        self.meta = {} if meta is None else meta
-        self.options = LoadOptions(mmap=mmap, columns=columns)
-        self.trusted = trusted
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def size(self, name: str) -> int:
-        return len(self.data[name])
-
-    def read(self, name: str) -> memoryview:
-        return memoryview(self.data[name]) if self.options.mmap else memoryview(bytearray(self.data[name]))
-
-    def open(self, name: str) -> BinaryIO:
-        return BufferedReader(BytesIO(self.data[name]))  # type: ignore[arg-type, return-value, unused-ignore]
-
-    def path(self, name: str) -> str:
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="parts-")
-        path = Path(self._folder.name, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.data[name])
-        return str(path)
-
-    def __enter__(self) -> MemoryParts:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+        super().__init__(data, meta or {}, trusted=trusted, options=LoadOptions(mmap=mmap, columns=columns))
 
 
 def written(dump: Dump) -> dict[str, bytes]:
     """The bytes of every part; written out twice, because a body must be repeatable."""
-    data: dict[str, bytes] = {}
+    data = memory_parts.written(dump)
+    assert len(data) == len(dump.parts), "part names are unique"
+    assert memory_parts.written(dump) == data, "a body writes the same bytes every time"
     for part in dump.parts:
-        assert part.name not in data, "part names are unique"
-        first, again = BytesIO(), BytesIO()
-        part.body.write_to(first)
-        part.body.write_to(again)
-        data[part.name] = first.getvalue()
-        assert again.getvalue() == data[part.name], "a body writes the same bytes every time"
-        if part.body.size is not None:
-            assert part.body.size == len(data[part.name]), "a body's size is what it writes"
+        assert part.body.size in (None, len(data[part.name])), "a body's size is what it writes"
     return data
 
 

@@ -266,12 +266,8 @@ def test_failed_load_leaves_nothing(temporary: Path) -> None:
                 raise OSError("gone")
             return super().__getitem__(name)
 
-    from parts import MemoryParts
-
-    parts = MemoryParts({"manifest.json": manifest(), "0-x": b"1"})
-    parts.data = Broken(parts.data)
     with pytest.raises(OSError, match="gone"):
-        FOLDER.load(parts)
+        load(FOLDER, Broken({"manifest.json": manifest(), "0-x": b"1"}))
     assert list(temporary.iterdir()) == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from aioartifacts.materializers.base import Dump, Materializer, Parts
+from aioartifacts.parts import memory_stream
 from aioartifacts.types import JSON, Buffer, LoadOptions
 
 
@@ -35,7 +35,7 @@ class MemoryParts(Parts):
         return memoryview(data) if self.options.mmap else memoryview(bytearray(data))
 
     def open(self, name: str) -> BinaryIO:
-        return io.BytesIO(self._data[name])
+        return memory_stream(memoryview(self._data[name]))
 
     def path(self, name: str) -> str:
         if self._folder is None:
