@@ -11,10 +11,11 @@ from typing import Any, Generic, TypeVar
 from aioartifacts.budget import ByteBudget
 from aioartifacts.drivers import drive, drive_together
 from aioartifacts.engine import Outcomes, Task
+from aioartifacts.jobs import Aside, Batch, Cancelled, Job
 from aioartifacts.objects.base import BlockingObjectStore
 from aioartifacts.operations import Steps
 from aioartifacts.types import ObjectInfo
-from aioartifacts.workers import Aside, Batch, CallerWorkers, Cancelled, Job, LoopWorkers
+from aioartifacts.workers import CallerWorkers, LoopWorkers
 
 T = TypeVar("T")
 K = TypeVar("K")

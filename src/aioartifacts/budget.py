@@ -6,8 +6,8 @@ import threading
 from typing import Any
 
 from aioartifacts.forks import start_anew_after_fork
+from aioartifacts.jobs import Job, nested
 from aioartifacts.types import KIB
-from aioartifacts.workers import Job, nested
 
 LARGE = 256 * KIB
 """Bytes from which an artifact counts as large: it then leaves the lane of the small ones."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from aioartifacts.budget import LARGE, ByteBudget
+from aioartifacts.jobs import Aside, Cancelled, Job
 from aioartifacts.objects.base import BlockingObjectStore, Buffers, PutRequest
 from aioartifacts.operations import Commit, Compute, Decode, Delete, Get, Head, ListUnder, Operation, Put, Steps, Wait
 from aioartifacts.parts import StoredParts, with_parts
 from aioartifacts.putting import put_all, put_one
-from aioartifacts.workers import Aside, Cancelled, Job
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from aioartifacts.checksum import Digest, hex32
 from aioartifacts.errors import ArtifactError, IntegrityError
+from aioartifacts.jobs import Job
 from aioartifacts.materializers.base import Parts
 from aioartifacts.objects.base import BlockingObjectStore
 from aioartifacts.operations import Decode, Source
 from aioartifacts.types import MIB
-from aioartifacts.workers import Job
 
 if TYPE_CHECKING:
     import tempfile

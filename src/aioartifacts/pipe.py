@@ -13,10 +13,11 @@ from anyio.abc import TaskGroup
 
 from aioartifacts.checksum import Digest
 from aioartifacts.errors import StoreError
+from aioartifacts.jobs import Cancelled, Job
 from aioartifacts.operations import Put
 from aioartifacts.putting import CountingSink, produce
 from aioartifacts.types import MIB, Buffer
-from aioartifacts.workers import Cancelled, Job, LoopWorkers
+from aioartifacts.workers import LoopWorkers
 
 CHUNK = 8 * MIB
 """Bytes handed over at a time. A pipe holds three chunks: one being filled, one waiting, one being sent."""

@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 
 from aioartifacts.errors import StoreError
 from aioartifacts.forks import start_anew_after_fork
-from aioartifacts.workers import Done, start_thread
+from aioartifacts.pool import start_thread
+from aioartifacts.workers import Done
 
 T = TypeVar("T")
 

@@ -8,10 +8,10 @@ from aioartifacts.budget import LARGE
 from aioartifacts.checksum import Digest, hex32
 from aioartifacts.engine import first_with_notes
 from aioartifacts.errors import ArtifactError, EncodeError, IntegrityError
+from aioartifacts.jobs import Job
 from aioartifacts.objects.base import BlockingObjectStore, Body, Buffers, PutRequest, Sink, join
 from aioartifacts.operations import Inlined, Put, Stored
 from aioartifacts.types import MIB, Buffer, ObjectInfo
-from aioartifacts.workers import Job
 
 
 class _Inline(Exception):

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from types import TracebackType
 
-from aioartifacts.workers import nested
+from aioartifacts.jobs import nested
 
 
 class Quota:

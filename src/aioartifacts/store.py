@@ -29,6 +29,7 @@ from aioartifacts.options import (
     load_options,
 )
 from aioartifacts.parts import memory_stream
+from aioartifacts.pool import WorkerPool
 from aioartifacts.previews import split
 from aioartifacts.run import Run
 from aioartifacts.trust import keyring
@@ -47,7 +48,7 @@ from aioartifacts.types import (
     VerifyReport,
 )
 from aioartifacts.upkeep import OnProgress
-from aioartifacts.workers import CallerWorkers, LoopWorkers, WorkerPool
+from aioartifacts.workers import CallerWorkers, LoopWorkers
 
 if TYPE_CHECKING:
     from aioartifacts.materializers.registry import MaterializerRegistry

@@ -24,6 +24,7 @@ from aioartifacts.budget import LARGE
 from aioartifacts.checksum import Digest
 from aioartifacts.engine import Outcomes, Task, first_with_notes
 from aioartifacts.errors import ArtifactError, IntegrityError, StoreError, TransientStoreError
+from aioartifacts.jobs import Job
 from aioartifacts.objects.base import AsyncObjectStore, Buffers
 from aioartifacts.operations import (
     Commit,
@@ -47,7 +48,7 @@ from aioartifacts.pipe import CHUNK, MemoryBody, Pipe
 from aioartifacts.putting import check_stored, inline
 from aioartifacts.quota import Memory, Quota
 from aioartifacts.types import KIB, MIB, Limits, ObjectInfo, RetryPolicy
-from aioartifacts.workers import Job, LoopWorkers
+from aioartifacts.workers import LoopWorkers
 
 T = TypeVar("T")
 K = TypeVar("K")

@@ -15,10 +15,10 @@ from holding import HANG, KINDS, Gate, Pieces, beneath, held, over, turns, until
 from aioartifacts import parts, transfer
 from aioartifacts.budget import ByteBudget
 from aioartifacts.errors import IntegrityError
+from aioartifacts.jobs import Cancelled, Job
 from aioartifacts.quota import Memory, Quota
 from aioartifacts.testing import Fault, FaultyObjectStore, truncate
 from aioartifacts.types import Limits
-from aioartifacts.workers import Cancelled, Job
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("nothing_left", "small_chunks")]
 

@@ -22,10 +22,11 @@ from aioartifacts.objects.base import (
 from aioartifacts.objects.memory import MemoryObjectStore
 from aioartifacts.operations import Inlined, Put, Stored
 from aioartifacts.pipe import MemoryBody, Pipe
+from aioartifacts.pool import WorkerPool
 from aioartifacts.testing import AsyncObjectStoreAdapter
 from aioartifacts.transfer import TransferEngine
 from aioartifacts.types import Buffer, Generation, Limits, ObjectInfo, RetryPolicy
-from aioartifacts.workers import LoopWorkers, WorkerPool
+from aioartifacts.workers import LoopWorkers
 
 CHUNK = 1024
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 5, 20 * CHUNK]

@@ -15,7 +15,9 @@ import anyio.to_thread
 import pytest
 from holding import HANG, turns, until
 
-from aioartifacts.workers import Batch, Job, LoopWorkers, WorkerPool
+from aioartifacts.jobs import Batch, Job
+from aioartifacts.pool import WorkerPool
+from aioartifacts.workers import LoopWorkers
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("nothing_left")]
 

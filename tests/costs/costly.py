@@ -26,8 +26,8 @@ from pieces import Pieces, PiecesMaterializer
 
 import aioartifacts as aa
 from aioartifacts import sync
+from aioartifacts.pool import WorkerPool
 from aioartifacts.portal import Portal
-from aioartifacts.workers import WorkerPool
 
 MARK = "/aioartifacts/"
 BUCKET = "costs"
