@@ -8,16 +8,11 @@ before anything is produced or fetched, first come, first served. Failures that 
 from __future__ import annotations
 
 import asyncio
-import mmap
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import aiofiles
 import anyio
 
 from aioartifacts.budget import LARGE
@@ -47,6 +42,7 @@ from aioartifacts.parts import FetchedParts, allocate, populate, with_parts
 from aioartifacts.pipe import CHUNK, MemoryBody, Pipe
 from aioartifacts.putting import check_stored, inline
 from aioartifacts.quota import Memory, Quota
+from aioartifacts.spill import make_files, map_file, remove_folders, write_at
 from aioartifacts.types import KIB, MIB, Limits, ObjectInfo, RetryPolicy
 from aioartifacts.workers import LoopWorkers
 
@@ -438,14 +434,14 @@ class TransferEngine:
         await self._each(stored, lambda source: self._look(operation, source))
         folders: list[str] = []
         try:
-            paths = await self._workers.call(lambda job: _make_files(stored, folders))
+            paths = await self._workers.call(lambda job: make_files(stored, folders))
             await self._each(_pieces(stored), lambda piece: self._spill(operation, piece[0], piece[1], paths))
             fetched = await self._workers.call(
-                lambda job: {source.name: _map_file(paths[source.name], source.size) for source in stored}
+                lambda job: {source.name: map_file(paths[source.name], source.size) for source in stored}
             )
         finally:
             # The maps outlive the names, as far as the system lets them; Windows keeps the files until they are let go.
-            task, cancelled = await finish(self._workers.call(lambda job: _remove(folders)))
+            task, cancelled = await finish(self._workers.call(lambda job: remove_folders(folders)))
             if cancelled is not None:
                 raise cancelled
             task.result()
@@ -464,7 +460,7 @@ class TransferEngine:
             into = allocate(size)
             await self._fetch(operation, source, start, into)
             # To its end: a thread of aiofiles' that nobody waits for would go on writing, and keep the file open.
-            task, cancelled = await finish(_write(paths[source.name], start, into))
+            task, cancelled = await finish(write_at(paths[source.name], start, into))
             if cancelled is not None:
                 raise cancelled
             task.result()
@@ -522,34 +518,3 @@ def _damaged(operation: Decode[Any], source: Source, found: ObjectInfo) -> Integ
 def _pieces(stored: Sequence[Source]) -> list[tuple[Source, int]]:
     """Every part in ranges."""
     return [(source, start) for source in stored for start in range(0, source.size, RANGE)]
-
-
-def _make_files(stored: Sequence[Source], folders: list[str]) -> dict[str, str]:
-    """Make a folder, which is added to *folders*, with an empty file of the right size for every part."""
-    folders.append(tempfile.mkdtemp(prefix="aioartifacts-"))
-    paths = {source.name: os.path.join(folders[0], str(index)) for index, source in enumerate(stored)}
-    for source in stored:
-        with open(paths[source.name], "xb") as file:
-            file.truncate(source.size)
-    return paths
-
-
-async def _write(path: str, start: int, data: memoryview) -> None:
-    async with aiofiles.open(path, "r+b", buffering=0) as file:
-        await file.seek(start)
-        written = 0
-        while written < len(data):
-            written += await file.write(data[written:])
-
-
-def _map_file(path: str, size: int) -> memoryview:
-    """Map a private copy of a file: writable, without a way back to the file."""
-    if size == 0:
-        return memoryview(bytearray())
-    with open(path, "rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
-
-
-def _remove(folders: Sequence[str]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder)

@@ -17,7 +17,7 @@ LEVELS = {
         "classes", "decode", "encode", "frames", "json", "plain", "scalars", "shared"
     )), 1),
     "operations": 2, "protocol": 2, "reading": 2, "explaining": 2, "previews": 2,
-    "blocking": 3, "budget": 3, "drivers": 3, "engine": 3, "jobs": 3, "parts": 3, "pipe": 3, "pool": 3, "putting": 3, "quota": 3, "transfer": 3, "workers": 3,
+    "blocking": 3, "budget": 3, "drivers": 3, "engine": 3, "jobs": 3, "parts": 3, "pipe": 3, "pool": 3, "putting": 3, "quota": 3, "spill": 3, "transfer": 3, "workers": 3,
     "options": 4, "run": 4, "store": 4, "stores": 4, "upkeep": 4,
     "portal": 5, "sync": 5,
     "": 6, "testing": 6, "integrations": 6, "cli": 6, "__main__": 6,
