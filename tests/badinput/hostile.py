@@ -9,6 +9,7 @@ import struct
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -248,8 +249,6 @@ def polars_parquet_of_references() -> Any:
 
 
 def png(size: int, more: bytes = b"") -> Any:
-    import zlib
-
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0))
     data = head + more + chunk(b"IDAT", zlib.compress(bytes(1_000_000))) + chunk(b"IEND", b"")
     meta = {"mode": "L", "class": "PIL.Image.Image", "about": {}}
@@ -258,8 +257,6 @@ def png(size: int, more: bytes = b"") -> Any:
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    import zlib
-
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
@@ -268,8 +265,6 @@ def png_of_huge_declared_size() -> Any:
 
 
 def png_of_long_text() -> Any:
-    import zlib
-
     return png(10, chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(100_000_000))))
 
 

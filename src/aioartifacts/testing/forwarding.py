@@ -72,7 +72,7 @@ class BlockingForwarding(Forwarding[BlockingObjectStore], BlockingObjectStore):
             try:
                 self.before("put", put.key, {"if_generation": put.if_generation, "size": put.body.size})
                 passed.append(i)
-            except Exception as error:
+            except Exception as error:  # here and below: an answer, as the law of `put_many` has it
                 answers[i] = error
         for i, answer in zip(passed, self.inner.put_many([puts[i] for i in passed]), strict=True):
             try:
