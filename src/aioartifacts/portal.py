@@ -52,7 +52,9 @@ class Portal:
             call.ended.wait()
         except BaseException as error:
             if loop.is_closed():
-                raise _stopped() from error
+                if isinstance(error, RuntimeError):  # the loop's, which takes no more calls
+                    raise _stopped() from error
+                raise
             told = False
             while not call.ended.ended:
                 with suppress(KeyboardInterrupt):  # the first one is raised below

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from aioartifacts import StoreError
+from aioartifacts import portal as module
 from aioartifacts.portal import Portal
 
 
@@ -82,6 +83,16 @@ def test_interrupted_before_it_could_be_started(portal, monkeypatch):
         portal.call(where)
     monkeypatch.undo()
     assert portal.call(where).is_alive()
+
+
+def test_interruption_after_it_was_stopped_is_raised(portal, monkeypatch):
+    def interrupted(*_):
+        portal.stop()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.Done, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        portal.call(where)
 
 
 FORKED = """
