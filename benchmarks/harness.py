@@ -139,8 +139,20 @@ def run(workload: Workload, *, rounds: int, folder: Path, say: Callable[[str], N
     return list(results.values())
 
 
+def missing_modules(contender: type[Contender]) -> list[str]:
+    """What it needs that is not installed."""
+    return [module for module in contender.needs if not _is_installed(module)]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a package that the module would be in
+        return False
+
+
 def _missing(contender: type[Contender], results: Mapping[tuple[str, type[Contender]], Result]) -> bool:
-    missing = [module for module in contender.needs if find_spec(module) is None]
+    missing = missing_modules(contender)
     for (_, who), result in results.items():
         if who is contender and missing:
             result.unable = "not installed"

@@ -66,6 +66,17 @@ def test_the_chart_has_bars(folder: Path) -> None:
     assert "<rect" in chart
 
 
+def test_a_module_whose_package_is_not_installed_either_is_missing() -> None:
+    code = """
+from benchmarks.harness import Contender, missing_modules
+class Needy(Contender):
+    needs = ("not_installed.cloud.storage", "json")
+print(missing_modules(Needy))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "['not_installed.cloud.storage']", done.stderr
+
+
 def test_an_unknown_workload_is_named() -> None:
     done = run("smal")
     assert done.returncode == 2
