@@ -8,6 +8,7 @@ saves everything that came out at once, loads it back, and compares it with what
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import importlib.util
 import io
@@ -141,7 +142,7 @@ async def main(folder: Path) -> None:
 
 async def show(store: aa.ArtifactStore, paths: Mapping[str, str]) -> None:
     row = "{:<10} {:>10}  {:<30}  {:<12} {:<9} {:>7}  {}"
-    print(row.format("artifact", "bytes", "type", "format", "saved at", "load ms", "safe to load"))
+    print(row.format("artifact", "bytes", "type", "format", "saved UTC", "load ms", "safe to load"))
     for name, path in paths.items():
         info = await store.info(path)
         began = time.perf_counter()
@@ -153,8 +154,11 @@ async def show(store: aa.ArtifactStore, paths: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        asyncio.run(main(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(description="Which flights out of New York arrive late? Saves what it makes, and loads it back.")
+    parser.add_argument("folder", nargs="?", type=Path, help="keep the artifacts here; a temporary folder by default")
+    kept: Path | None = parser.parse_args().folder
+    if kept is not None:
+        asyncio.run(main(kept))
     else:
         with tempfile.TemporaryDirectory() as temporary:
             asyncio.run(main(Path(temporary)))
