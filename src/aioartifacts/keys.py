@@ -117,6 +117,8 @@ def _illegal_characters(path: str) -> str | None:
         category = unicodedata.category(character)
         if category in ("Cc", "Cf", "Zl", "Zp"):
             return f"it contains {ascii(character)}, a control, format or separator character"
+    if path.endswith("/"):
+        return "it ends in '/', so leave that out"
     return None
 
 

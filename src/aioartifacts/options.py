@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+import os
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from aioartifacts.errors import InvalidConfigError, InvalidPathError
 from aioartifacts.objects.base import AsyncObjectStore, BlockingObjectStore
 from aioartifacts.trust import SigningKey
-from aioartifacts.types import Limits, LoadOptions, RetryPolicy, Trust
+from aioartifacts.types import Durability, Limits, LoadOptions, RetryPolicy, Trust
 
 if TYPE_CHECKING:
     from aioartifacts.materializers.registry import MaterializerRegistry
@@ -23,7 +25,7 @@ class StoreOptions(TypedDict, total=False):
     in a local folder that only we can write to, and ``"data"`` anywhere else."""
     signing_key: SigningKey | None
     """32 bytes or more, or a callable that gives them: what is saved is signed with it (HMAC-SHA256)."""
-    verification_keys: tuple[SigningKey, ...]
+    verification_keys: Sequence[SigningKey]
     """Further keys whose signatures are valid, for rotation."""
     limits: Limits
     """How much is done at once."""
@@ -37,10 +39,50 @@ class StoreOptions(TypedDict, total=False):
     """The registry to use instead of a fresh default one."""
 
 
+class OpenOptions(StoreOptions, total=False):
+    """Options of `open_store`: those of the store's class that the URL does not say already."""
+
+    name: str
+    """What the store is called in `to_dict`."""
+    durability: Durability
+    """Of a folder: ``"full"`` survives a power cut, ``"process"`` a killed process only."""
+    project_id: str | None
+    """Of a bucket."""
+    endpoint: str | None
+    """Of a bucket: where the service is, for emulators and private endpoints."""
+    credentials: Any
+    """Of a bucket; see `GCSArtifactStore`."""
+
+
 def check_retry(retry: RetryPolicy) -> RetryPolicy:
     if not isinstance(retry, RetryPolicy):
         raise InvalidConfigError(f"retry is a RetryPolicy, not {retry!r}")
+    for option in ("deadline", "base", "cap"):
+        value = getattr(retry, option)
+        if type(value) not in (int, float) or not value >= 0:  # nor is NaN
+            raise InvalidConfigError(f"RetryPolicy.{option} is a number of seconds, 0 or more, not {value!r}")
     return retry
+
+
+def check_objects(objects: object, cls: type) -> None:
+    if not isinstance(objects, BlockingObjectStore | AsyncObjectStore):
+        opener = f"; open_store({objects!r}) opens a folder or a URL" if isinstance(objects, str | os.PathLike) else ""
+        raise InvalidConfigError(f"{cls.__name__} needs an object store, not {objects!r}{opener}")
+
+
+def check_names(options: Set[str], cls: type) -> None:
+    """Refuse options that a store of the class *cls* does not have."""
+    unknown = sorted(options - StoreOptions.__annotations__.keys())
+    if unknown:
+        own = [name for name in inspect.signature(cls).parameters if name != "options"]
+        there = ", ".join((*own, *StoreOptions.__annotations__))
+        raise InvalidConfigError(f"{cls.__name__} has no option {unknown[0]!r}; there are {there}")
+
+
+def check_flag(value: bool, name: str) -> bool:
+    if type(value) is not bool:
+        raise InvalidConfigError(f"{name} is True or False, not {value!r}")
+    return value
 
 
 _SYNCING_WORKERS = 4
@@ -77,6 +119,8 @@ def check_inline_max(inline_max: int) -> int:
 def load_options(mmap: bool, verify: bool, columns: Iterable[str] | None) -> LoadOptions:
     if isinstance(columns, str) or not isinstance(columns, Iterable | None):
         raise InvalidConfigError(f"columns is several names, a list for example, not {columns!r}")
+    check_flag(mmap, "mmap")
+    check_flag(verify, "verify")
     return LoadOptions(mmap=mmap, verify=verify, columns=None if columns is None else tuple(columns))
 
 

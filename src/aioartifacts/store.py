@@ -18,10 +18,13 @@ from aioartifacts.objects.base import AsyncObjectStore, BlockingObjectStore
 from aioartifacts.operations import Config, Steps
 from aioartifacts.options import (
     StoreOptions,
+    check_flag,
     check_inline_max,
     check_limits,
     check_many,
     check_mapping,
+    check_names,
+    check_objects,
     check_retry,
     check_type,
     default_limits,
@@ -78,11 +81,7 @@ class ArtifactStore:
         Raises:
             InvalidConfigError: an option makes no sense.
         """
-        unknown = options.keys() - StoreOptions.__annotations__.keys()
-        if unknown:
-            raise InvalidConfigError(
-                f"{type(self).__name__} has no option {sorted(unknown)[0]!r}; there are {', '.join(StoreOptions.__annotations__)}"
-            )
+        check_names(options.keys(), type(self))
         trust: Trust | None = options.get("trust")
         if trust not in (None, "data", "signed", "all"):
             raise InvalidConfigError(f"trust is 'data', 'signed' or 'all', not {trust!r}")
@@ -94,6 +93,7 @@ class ArtifactStore:
         self.name = name or self._kind
         if not isinstance(self.name, str):
             raise InvalidConfigError(f"name is a str, not {name!r}")
+        check_objects(objects, type(self))
         self._objects = objects
         self._options = options
         self._limits = check_limits(options.get("limits", default_limits(objects)))
@@ -106,7 +106,7 @@ class ArtifactStore:
             default_trust=self._default_trust,
             keys=keys,
             inline_max=check_inline_max(options.get("inline_max", INLINE_MAX)),
-            previews=bool(options.get("previews", True)),
+            previews=check_flag(options.get("previews", True), "previews"),
             retry=check_retry(options.get("retry", RetryPolicy())),
         )
         self._engine: Engine = self._make_engine(in_caller=False)
@@ -172,6 +172,7 @@ class ArtifactStore:
             ConflictError: others replaced the artifact again and again until the retry deadline.
             StoreError: the back end failed.
         """
+        check_flag(overwrite, "overwrite")
         return await self._run(
             "save", self._save(artifact, path, metadata, overwrite, format), heavy=is_heavy(artifact)
         )
@@ -328,6 +329,7 @@ class ArtifactStore:
         Each is atomic by itself. By default the first failure stops those not yet started, and the failures are raised as an
         `ExceptionGroup`; with ``on_error="collect"`` every path gets an `Outcome`, and nothing is raised.
         """
+        check_flag(overwrite, "overwrite")
         tasks = (
             Task(path, self._save(obj, path, None, overwrite, None), light=is_light(obj))
             for path, obj in check_mapping(artifacts).items()
@@ -458,6 +460,7 @@ class ArtifactStore:
         way must not be older than *grace*; saves refuse to commit after 24 hours, so the default is safe.
         """
         checked = self._prefix(prefix, "sweep")
+        check_flag(dry_run, "dry_run")
         return await _telling("sweep", upkeep.sweep(self._engine, checked, grace, dry_run, on_progress))
 
     # The store itself

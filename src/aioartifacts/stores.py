@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any, Unpack
 
-from aioartifacts.options import StoreOptions
+from aioartifacts.errors import InvalidConfigError
+from aioartifacts.options import OpenOptions, StoreOptions, check_limits, check_retry
 from aioartifacts.store import ArtifactStore
 from aioartifacts.types import Durability, Limits, RetryPolicy
 
@@ -84,23 +85,23 @@ class GCSArtifactStore(ArtifactStore):
         """
         from aioartifacts.objects.gcs import GCSObjectStore
 
-        limits = options.get("limits") or Limits()
         objects = GCSObjectStore(
             bucket_name,
             prefix,
             project=project_id,
             endpoint=endpoint,
             credentials=credentials,
-            connections=limits.transfers,
-            retry=options.get("retry") or RetryPolicy(),
+            connections=check_limits(options.get("limits", Limits())).transfers,
+            retry=check_retry(options.get("retry", RetryPolicy())),
         )
         super().__init__(objects, name=name, **options)
 
 
-def open_store(url: str | os.PathLike[str], **options: Any) -> ArtifactStore:
+def open_store(url: str | os.PathLike[str], **options: Unpack[OpenOptions]) -> ArtifactStore:
     """Open the artifact store a URL names: a folder, ``file:///…``, ``memory://``, ``gs://bucket/prefix``, or a plug-in's scheme.
 
-    *options* are those of the store's class. Touches neither disk nor network.
+    *options* are those of the store's class. Folders are taken literally (``~`` is one). Each ``memory://`` is a store of its own,
+    whatever its name. Touches neither disk nor network.
 
     Raises:
         InvalidConfigError: the URL is nonsense, or an option is.
@@ -108,16 +109,21 @@ def open_store(url: str | os.PathLike[str], **options: Any) -> ArtifactStore:
     from aioartifacts.objects.url import find_store, parse_url
 
     parsed = parse_url(url)
+    given: dict[str, Any] = {**options}
+    for option in _IN_THE_URL.get(parsed.scheme, ()):
+        if option in given:
+            raise InvalidConfigError(f"{url!r} says the {option} already; leave {option}= out")
     opener = _OPENERS.get(parsed.scheme)
     if opener is not None:
-        return opener(parsed.place, parsed.prefix, options)
-    return ArtifactStore(find_store(parsed.scheme)(parsed.place), name=parsed.scheme, **options)
+        return opener(parsed.place, parsed.prefix, given)
+    return ArtifactStore(find_store(parsed.scheme)(parsed.place), **{"name": parsed.scheme, **given})
 
 
+_IN_THE_URL = {"file": ("base_path",), "gs": ("bucket_name", "prefix")}
 _OPENERS: dict[str, Callable[[str, str, dict[str, Any]], ArtifactStore]] = {
     "file": lambda place, _prefix, options: LocalArtifactStore(place, **options),
     "gs": lambda place, prefix, options: GCSArtifactStore(bucket_name=place, prefix=prefix, **options),
-    "memory": lambda place, _prefix, options: MemoryArtifactStore(name=options.pop("name", place or "memory"), **options),
+    "memory": lambda place, _prefix, options: MemoryArtifactStore(**{"name": place or "memory", **options}),
 }
 
 

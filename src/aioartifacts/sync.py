@@ -18,7 +18,7 @@ from aioartifacts import run as _runs
 from aioartifacts import store as _async
 from aioartifacts import stores as _stores
 from aioartifacts.objects.base import AsyncObjectStore, BlockingObjectStore
-from aioartifacts.options import StoreOptions
+from aioartifacts.options import OpenOptions, StoreOptions
 from aioartifacts.portal import portal
 from aioartifacts.types import (
     GRACE,
@@ -420,7 +420,7 @@ class Run:
         return self.store._call(self._run.load, name, step_name)
 
 
-def open_store(url: str | os.PathLike[str], **options: Any) -> ArtifactStore:
+def open_store(url: str | os.PathLike[str], **options: Unpack[OpenOptions]) -> ArtifactStore:
     """Open the artifact store a URL names: a folder, ``file:///…``, ``memory://``, ``gs://bucket/prefix``, or a plug-in's scheme."""
     return _facade(_stores.open_store(url, **options))
 

@@ -42,7 +42,7 @@ def refusal(path: object) -> str:
         ("a\u2028b", "it contains '\\u2028', a control, format or separator character"),
         ("a\u2029b", "it contains '\\u2029', a control, format or separator character"),
         ("a//b", "it has an empty segment"),
-        ("a/", "it has an empty segment"),
+        ("a/", "it ends in '/', so leave that out"),
         (".", "it contains '.'"),
         ("a/../b", "it contains '..'"),
         ("a/metadata.json", "the segment 'metadata.json' is reserved"),

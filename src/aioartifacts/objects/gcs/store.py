@@ -185,7 +185,10 @@ class GCSObjectStore(AsyncObjectStore):
 
     def _require_bucket(self) -> None:
         if self._settings.bucket is None:
-            raise InvalidConfigError("no bucket is given: pass bucket_name='my-bucket', or open 'gs://my-bucket/prefix'")
+            raise InvalidConfigError(
+                "no bucket is given: pass bucket_name='my-bucket' (the first argument is the store's name), or open "
+                "'gs://my-bucket/prefix'"
+            )
 
     def _slots_lock(self) -> threading.Lock:
         if self._pid != os.getpid():
