@@ -6,6 +6,7 @@ import collections
 import datetime as dt
 import decimal
 import fractions
+import functools
 import gc
 import io
 import json
@@ -16,7 +17,7 @@ import sys
 import uuid
 import zoneinfo
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -25,8 +26,10 @@ from hypothesis import strategies as st
 from parts import load, roundtrip, written
 
 from aioartifacts.errors import UntrustedArtifactError
+from aioartifacts.materializers import typed_json
 from aioartifacts.materializers.base import Declined, Producer
-from aioartifacts.materializers.typed_json import HELD_MAX, JsonMaterializer
+from aioartifacts.materializers.typed_json import JsonMaterializer
+from aioartifacts.types import MIB
 
 JSON = JsonMaterializer()
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
@@ -211,11 +214,64 @@ def test_a_large_value_is_valid_json_in_short_lines_and_comes_back(value: Any) -
     assert same(load(JSON, data, dump.meta, trusted=False), value)
 
 
-def test_a_very_large_value_is_not_held() -> None:
-    value = ["x" * 1000 + str(i) for i in range(HELD_MAX // 1000)]
+def small(number: int) -> Any:
+    return {"n": number, "x": [number / 3, f"text {number}", None], "t": (number, "y", (True,))}
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+SPOILERS: dict[str, Callable[[], Any]] = {
+    "NaN": lambda: math.nan,
+    "huge int": lambda: [2**64],
+    "surrogate": lambda: {"a": "\ud800"},
+    "surrogate in a name": lambda: {"\udfff": 1},
+    "$": lambda: {"a": {"$": "tuple"}},
+    "int name": lambda: ({1: 2},),
+    "bytes": lambda: (b"x", [b"y"]),
+    "set in a tuple": lambda: ({1, 2},),
+    "subclass of tuple": lambda: [Point(1, 2)],
+    "deep": lambda: functools.reduce(lambda inner, _: (inner,), range(100), 1),
+    "large": lambda: [(i, i) for i in range(20_000)],
+    "long text": lambda: ["x" * 200_000, ("y" * 70_000,)],
+    "long names": lambda: {f"{i}" + "n" * 9_000: (i,) for i in range(30)},
+}
+
+
+@pytest.mark.parametrize("spoiler", SPOILERS)
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("tuples", [False, True])
+def test_something_odd_among_thousands_of_plain_ones(spoiler: str, named: bool, tuples: bool) -> None:
+    values = [small(i) if tuples else small(i) | {"t": i} for i in range(9_000)]
+    values[5_000:5_000] = [SPOILERS[spoiler](), small(0), SPOILERS[spoiler]()]
+    value: Any = {f"name {i}": v for i, v in enumerate(values)} if named else values
+    dump = JSON.dump(value)
+    data = written(dump)
+    json.loads(data["data.json"])
+    assert max(map(len, data["data.json"].splitlines())) < 500_000
+    assert same(load(JSON, data, dump.meta), value)
+
+
+@pytest.mark.parametrize("tuples", [False, True])
+def test_something_shared_among_thousands_of_plain_ones(tuples: bool) -> None:
+    value: Any = [small(i) if tuples else small(i) | {"t": i} for i in range(9_000)]
+    shared = value[10]
+    value[5_000] = shared["x"]
+    value[8_000] = (shared,) if tuples else [shared]
+    back = roundtrip(JSON, value)
+    assert same(back, value)
+    assert back[5_000] is back[10]["x"]
+    assert back[8_000][0] is back[10]
+
+
+def test_a_very_large_value_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_json, "HELD_MAX", MIB)
+    value = ["x" * 1000 + str(i) for i in range(MIB // 1000)]
     body = JSON.dump(value).parts[0].body
     assert body.size is not None
-    assert body.size > HELD_MAX
+    assert body.size > MIB
     assert type(body).__name__ == "Producer"
     assert roundtrip(JSON, value) == value
 
@@ -256,6 +312,17 @@ def test_what_was_shared_is_shared_again() -> None:
     assert back["c"][0] is back["c"][1]
     assert len(set(map(id, back[5]))) == 1
     assert back["a"] == shared
+
+
+def test_what_a_shared_tuple_holds_is_shared_again() -> None:
+    """Tuples are written out each time they turn up, but not what can change in them."""
+    shared = [1]
+    pair = ({"x": shared},)
+    back = roundtrip(JSON, [pair, (pair, 2), [(pair, 3)]])
+    assert back == [pair, (pair, 2), [(pair, 3)]]
+    assert back[0][0] is back[1][0][0] is back[2][0][0][0]
+    back[0][0]["x"].append(2)
+    assert back[2] == [(({"x": [1, 2]},), 3)]
 
 
 def test_sharing_that_doubles_at_every_level_stays_small() -> None:
@@ -433,7 +500,8 @@ def test_a_huge_hexadecimal_int_is_read_in_linear_time() -> None:
     assert load(JSON, {"data.json": text.encode()}, {"tagged": True}).bit_length() == 16_000_000
 
 
-def test_the_collector_rests_while_a_large_object_is_written() -> None:
+def test_the_collector_rests_while_a_large_object_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_json, "HELD_MAX", MIB)
     (part,) = JsonMaterializer().dump({f"key {n}": {"n": n, "text": "x" * 100} for n in range(40_000)}).parts
     assert isinstance(part.body, Producer)
     rested = []
@@ -469,8 +537,9 @@ def test_a_module_is_not_imported_for_untrusted_text() -> None:
     assert "antigravity" not in sys.modules
 
 
-def test_two_uploads_of_one_body_do_not_disturb_each_other() -> None:
-    value = [(i, "x" * 1000) for i in range(HELD_MAX // 1000)]
+def test_two_uploads_of_one_body_do_not_disturb_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_json, "HELD_MAX", MIB)
+    value = [(i, "x" * 1000) for i in range(MIB // 1000)]
     body = JSON.dump(value).parts[0].body
     outer, inner = io.BytesIO(), io.BytesIO()
 

@@ -36,6 +36,7 @@ from aioartifacts.materializers.typed_plain import (
     encode_json,
     is_atoms,
     probe,
+    tupled,
 )
 from aioartifacts.materializers.typed_scalars import (
     ENCODERS,
@@ -50,6 +51,8 @@ from aioartifacts.materializers.typed_shared import ITEMS, PAIRS, shared_ids
 
 HASHED_DEPTH = 8
 """Openers one in another inside of what is hashed: hashing recurses in C, without a guard."""
+STRIDE = 16
+"""Children looked at together at first; as many more as then fit into a line."""
 PIECE = 3 << 13
 """Characters, or bytes, of a long string or bytes in one node; base64 wants a multiple of three."""
 
@@ -196,6 +199,7 @@ class Encoder:
                 frame.done += len(frame.batch)
                 frame.at = 0
                 frame.batch = list(islice(frame.children, frame.take))
+                frame.stride = STRIDE
                 if not frame.batch:
                     return None
                 self._count(len(frame.batch))
@@ -203,6 +207,8 @@ class Encoder:
                     frame.at = len(frame.batch)
                     self._run(frame, frame.batch)
                     continue
+            if not run and self._together(frame):
+                continue
             item = frame.batch[frame.at]
             frame.at += 1
             name, child = item if frame.named else (None, item)
@@ -211,12 +217,52 @@ class Encoder:
             except _Large:
                 # The run without it; then the caller opens it.
                 self._run(frame, run)
+                frame.stride = STRIDE
                 return (child,)
             run.append((name, node) if frame.named else node)
             left -= SLICE - self._left + (len(name) // CHARACTERS if name else 0)
             if left < 0:
                 self._run(frame, run)
                 run, left = [], SLICE
+
+    def _together(self, frame: Frame) -> bool:
+        """Write some children as one run, as many as fit into a line, if all of them are plain."""
+        while frame.stride > 1:
+            some = frame.batch[frame.at : frame.at + frame.stride]
+            names = [name for name, _ in some] if frame.named else []
+            values = [value for _, value in some] if frame.named else some
+            try:
+                plain = probe(values, SLICE - len("".join(names)) // CHARACTERS, tags=self._tags)
+                if plain is None:
+                    frame.stride //= 4
+                    continue
+                nodes = self._as_they_are(values, plain.ids[1:], plain.tuples)
+                self._run(frame, list(zip(names, nodes, strict=True)) if frame.named else nodes)
+            except NotPlain:
+                if not self._tags:
+                    raise
+                break
+            frame.at += len(some)
+            self._count(SLICE - plain.left)
+            if plain.left > SLICE // 2:
+                frame.stride *= 2
+            return True
+        frame.stride = 0  # one by one, then
+        return False
+
+    def _as_they_are(self, values: list[Any], ids: list[int], tuples: bool) -> list[Any]:
+        """The nodes for plain *values*, in which are the lists and dicts *ids*.
+
+        Raises:
+            NotPlain: some of these turn up more than once.
+        """
+        if not self._tags:
+            if not self._seen.isdisjoint(ids):
+                raise NotPlain
+            self._seen.update(ids)
+        elif not self._shared.isdisjoint(ids):
+            raise NotPlain
+        return [tupled(value) for value in values] if tuples else values
 
     def _run(self, frame: Frame, run: list[Any]) -> None:
         if run:
@@ -236,17 +282,17 @@ class Encoder:
         cls = type(value)
         if (cls is dict or cls is list) and id(value) not in self._numbers:
             try:
-                probed = probe(value, SLICE, reserved=self._tags)
+                plain = probe(value, SLICE, tags=self._tags)
+                if plain is None:
+                    raise _Large
+                (node,) = self._as_they_are([value], plain.ids, plain.tuples)
+                if self._tags:
+                    node = msgspec.Raw(_encoded(node))
+                self._left = plain.left
+                return node
             except NotPlain:
                 if not self._tags:
                     raise
-            else:
-                if probed is None:
-                    raise _Large
-                node = self._plain(value, *probed)
-                if node is not None:
-                    return node
-                self._left = SLICE
         self._journal = []
         self._hashing = hashed
         try:
@@ -259,21 +305,6 @@ class Encoder:
             raise
         self._count(SLICE - self._left)
         return node
-
-    def _plain(self, value: Any, left: int, ids: list[int]) -> Any:
-        """*value* itself, or encoded, if it can be written as it is; None if it has to be taken apart."""
-        self._left = left
-        if not self._tags:
-            if not self._seen.isdisjoint(ids):
-                raise NotPlain
-            self._seen.update(ids)
-            return value
-        if not self._shared.isdisjoint(ids):
-            return None
-        try:
-            return msgspec.Raw(encode_json(value))
-        except (OverflowError, UnicodeEncodeError):
-            return None
 
     def _count(self, nodes: int) -> None:
         self._total += nodes

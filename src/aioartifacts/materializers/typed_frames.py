@@ -27,6 +27,8 @@ class Frame:
     """id() of the container, while it is tracked."""
     take: int = SLICE // 2
     """How many children to look at together."""
+    stride: int = 0
+    """How many of these are tried as one run."""
     batch: list[Any] = field(default_factory=list)
     at: int = 0
     done: int = 0

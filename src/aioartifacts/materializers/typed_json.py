@@ -25,7 +25,7 @@ from aioartifacts.materializers.typed_scalars import Refused
 from aioartifacts.types import JSON, MIB
 
 PART = "data.json"
-HELD_MAX = 4 * MIB
+HELD_MAX = 64 * MIB
 """Bytes of JSON kept after the check; more are thrown away, and encoded again while they are written out."""
 
 
@@ -99,7 +99,7 @@ def _checked(encoder: Encoder, meta: dict[str, JSON]) -> Dump:
     encoder.write(hold)
     if encoder.lines:
         meta["lines"] = True
-    body = Buffers(b"".join(held)) if size <= HELD_MAX else Producer(_Rewrite(encoder), size)
+    body = Buffers(*held) if size <= HELD_MAX else Producer(_Rewrite(encoder), size)
     return Dump((Part(PART, body),), meta)
 
 
