@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from aioartifacts.engine import Task, is_heavy, is_light
 from aioartifacts.errors import InvalidConfigError
@@ -15,6 +15,8 @@ from aioartifacts.types import OnError, Outcome
 
 if TYPE_CHECKING:
     from aioartifacts.store import ArtifactStore
+
+T = TypeVar("T")
 
 
 class Run:
@@ -72,9 +74,40 @@ class Run:
         )
         return await self.store._run_many("materialize_many", objects, tasks, on_error, saves=True)
 
-    async def load(self, name: str, step_name: str) -> Any:
-        """Load a step's output."""
-        return await self.store.load(self.path(name, step_name))
+    @overload
+    async def load(
+        self,
+        name: str,
+        step_name: str,
+        as_type: type[T],
+        *,
+        mmap: bool = False,
+        verify: bool = True,
+        columns: Iterable[str] | None = None,
+    ) -> T: ...
+    @overload
+    async def load(
+        self,
+        name: str,
+        step_name: str,
+        as_type: None = None,
+        *,
+        mmap: bool = False,
+        verify: bool = True,
+        columns: Iterable[str] | None = None,
+    ) -> Any: ...
+    async def load(
+        self,
+        name: str,
+        step_name: str,
+        as_type: type[Any] | None = None,
+        *,
+        mmap: bool = False,
+        verify: bool = True,
+        columns: Iterable[str] | None = None,
+    ) -> Any:
+        """Load a step's output. Options and errors are those of `ArtifactStore.load`."""
+        return await self.store.load(self.path(name, step_name), as_type, mmap=mmap, verify=verify, columns=columns)
 
     def _save(self, obj: object, name: str, step_name: str) -> Steps[str]:
         producer = {

@@ -78,6 +78,18 @@ class ArtifactStore:
     ) -> None:
         """Make a store over *objects*. Touches neither disk nor network.
 
+        Every store has these options:
+
+        - *trust*: what may be decoded, ``"data"``, ``"signed"`` or ``"all"``. By default ``"signed"`` with a *signing_key*; else
+          ``"all"`` in memory and in a local folder that only we can write to, and ``"data"`` anywhere else.
+        - *signing_key*: 32 bytes or more, or a function that gives them; what is saved is signed with it.
+        - *verification_keys*: further keys whose signatures are valid.
+        - *limits*: how much is done at once, a `Limits`.
+        - *retry*: when failed requests are tried again, a `RetryPolicy`.
+        - *inline_max*: largest payload, in bytes, that is kept inside the record; 16 KiB by default.
+        - *previews*: whether a small preview is saved in the record; true by default.
+        - *materializers*: the `MaterializerRegistry` to use instead of a fresh one.
+
         Raises:
             InvalidConfigError: an option makes no sense.
         """

@@ -28,7 +28,7 @@ class LocalArtifactStore(ArtifactStore):
         """Make a store in the folder *base_path*, which is created by the first save.
 
         With ``durability="full"`` a save that has returned survives a power cut; with ``"process"``, which spares the fsyncs, it
-        survives a killed process only.
+        survives a killed process only. *options* are those of `ArtifactStore`.
 
         Raises:
             InvalidConfigError: an option makes no sense.
@@ -49,7 +49,7 @@ class MemoryArtifactStore(ArtifactStore):
     _kind = "memory"
 
     def __init__(self, *, name: str = "memory", **options: Unpack[StoreOptions]) -> None:
-        """Make an empty store.
+        """Make an empty store. *options* are those of `ArtifactStore`.
 
         Raises:
             InvalidConfigError: an option makes no sense.
@@ -78,7 +78,8 @@ class GCSArtifactStore(ArtifactStore):
         """Make a store in a bucket, below *prefix*. Touches neither disk nor network.
 
         *credentials*: a credentials file, ``"anonymous"``, an `aioartifacts.objects.gcs.AccessToken`, a function that returns a token, or
-        None for Application Default Credentials. *endpoint* is for emulators and private endpoints.
+        None for Application Default Credentials. *endpoint* is for emulators and private endpoints. *options* are those of
+        `ArtifactStore`.
 
         Raises:
             InvalidConfigError: an option makes no sense. Without a bucket, `validate` and every other verb say so.
@@ -100,8 +101,8 @@ class GCSArtifactStore(ArtifactStore):
 def open_store(url: str | os.PathLike[str], **options: Unpack[OpenOptions]) -> ArtifactStore:
     """Open the artifact store a URL names: a folder, ``file:///…``, ``memory://``, ``gs://bucket/prefix``, or a plug-in's scheme.
 
-    *options* are those of the store's class. Folders are taken literally (``~`` is one). Each ``memory://`` is a store of its own,
-    whatever its name. Touches neither disk nor network.
+    *options* are those of the store's class, and of `ArtifactStore`. Folders are taken literally (``~`` is one). Each ``memory://``
+    is a store of its own, whatever its name. Touches neither disk nor network.
 
     Raises:
         InvalidConfigError: the URL is nonsense, or an option is.

@@ -11,6 +11,7 @@ import datetime
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
 
@@ -34,18 +35,40 @@ from aioartifacts.types import (
 from aioartifacts.upkeep import OnProgress
 
 if TYPE_CHECKING:
+    from aioartifacts.errors import (
+        ArtifactError,
+        ArtifactExistsError,
+        ArtifactNotFoundError,
+        ConflictError,
+        DecodeError,
+        EncodeError,
+        IntegrityError,
+        InvalidConfigError,
+        InvalidPathError,
+        MaterializerError,
+        MetadataError,
+        MissingDependencyError,
+        PermissionDeniedError,
+        RecordError,
+        StoreError,
+        TransientStoreError,
+        UnknownFormatError,
+        UntrustedArtifactError,
+    )
+    from aioartifacts.materializers.base import Buffers, Declined, Dump, FileBody, Materializer, Part, Parts, Producer
     from aioartifacts.materializers.registry import MaterializerRegistry
+    from aioartifacts.types import Limits, LoadOptions, RetryPolicy, TransferEvent
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
 
 
 def _told_like(twin: type) -> Callable[[C], C]:
-    """Have ``help`` tell of a blocking verb all that it tells of its async twin: options, guarantees and errors are the same."""
+    """Have ``help`` tell of a blocking class all that it tells of its async twin: options, guarantees and errors are the same."""
 
     def tell(cls: C) -> C:
         for name, verb in vars(cls).items():
-            if not name.startswith("_") and callable(verb):
+            if (name == "__init__" or not name.startswith("_")) and callable(verb):
                 verb.__doc__ = getattr(twin, name, verb).__doc__
         return cls
 
@@ -320,6 +343,7 @@ class ArtifactStore:
         self.close()
 
 
+@_told_like(_stores.LocalArtifactStore)
 class LocalArtifactStore(ArtifactStore):
     """Artifacts in a folder on local disk."""
 
@@ -340,6 +364,7 @@ class LocalArtifactStore(ArtifactStore):
         return str(self._store._objects.config()["base_path"])
 
 
+@_told_like(_stores.MemoryArtifactStore)
 class MemoryArtifactStore(ArtifactStore):
     """Artifacts in this process's memory: for tests, and for steps that run side by side."""
 
@@ -348,6 +373,7 @@ class MemoryArtifactStore(ArtifactStore):
         self._wrap(_stores.MemoryArtifactStore(name=name, **options))
 
 
+@_told_like(_stores.GCSArtifactStore)
 class GCSArtifactStore(ArtifactStore):
     """Artifacts in a Google Cloud Storage bucket. Needs the extra ``gcs``."""
 
@@ -415,14 +441,48 @@ class Run:
         """Save many outputs of a step at once, by name; returns their locations, by name."""
         return self.store._call(self._run.materialize_many, objects, step_name, on_error=on_error)
 
-    def load(self, name: str, step_name: str) -> Any:
-        """Load a step's output."""
-        return self.store._call(self._run.load, name, step_name)
+    @overload
+    def load(
+        self,
+        name: str,
+        step_name: str,
+        as_type: type[T],
+        *,
+        mmap: bool = False,
+        verify: bool = True,
+        columns: Iterable[str] | None = None,
+    ) -> T: ...
+    @overload
+    def load(
+        self,
+        name: str,
+        step_name: str,
+        as_type: None = None,
+        *,
+        mmap: bool = False,
+        verify: bool = True,
+        columns: Iterable[str] | None = None,
+    ) -> Any: ...
+    def load(
+        self,
+        name: str,
+        step_name: str,
+        as_type: type[Any] | None = None,
+        *,
+        mmap: bool = False,
+        verify: bool = True,
+        columns: Iterable[str] | None = None,
+    ) -> Any:
+        """Load a step's output. Options and errors are those of `ArtifactStore.load`."""
+        return self.store._call(self._run.load, name, step_name, as_type, mmap=mmap, verify=verify, columns=columns)
 
 
 def open_store(url: str | os.PathLike[str], **options: Unpack[OpenOptions]) -> ArtifactStore:
     """Open the artifact store a URL names: a folder, ``file:///…``, ``memory://``, ``gs://bucket/prefix``, or a plug-in's scheme."""
     return _facade(_stores.open_store(url, **options))
+
+
+open_store.__doc__ = _stores.open_store.__doc__
 
 
 def _facade(store: _async.ArtifactStore) -> ArtifactStore:
@@ -461,11 +521,57 @@ def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 __all__ = [
+    "ArtifactError",
+    "ArtifactExistsError",
+    "ArtifactInfo",
+    "ArtifactNotFoundError",
     "ArtifactStore",
+    "Buffers",
+    "ConflictError",
+    "Declined",
+    "DecodeError",
+    "Dump",
+    "EncodeError",
+    "Explanation",
+    "FileBody",
     "GCSArtifactStore",
+    "IntegrityError",
+    "InvalidConfigError",
+    "InvalidPathError",
+    "Limits",
+    "LoadOptions",
     "LocalArtifactStore",
+    "Materializer",
+    "MaterializerError",
+    "MaterializerRegistry",
     "MemoryArtifactStore",
+    "MetadataError",
+    "MissingDependencyError",
     "Outcome",
+    "Part",
+    "Parts",
+    "PermissionDeniedError",
+    "Producer",
+    "RecordError",
+    "RetryPolicy",
     "Run",
+    "StoreError",
+    "SweepReport",
+    "TransferEvent",
+    "TransientStoreError",
+    "UnknownFormatError",
+    "UntrustedArtifactError",
+    "VerifyReport",
     "open_store",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # What neither waits nor blocks is the package's own, so that ``import aioartifacts.sync as aa`` has everything.
+    if name in __all__:
+        return getattr(import_module("aioartifacts"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 import aioartifacts.sync
-from aioartifacts import ArtifactNotFoundError, InvalidPathError
+from aioartifacts import ArtifactNotFoundError, DecodeError, InvalidPathError
 
 
 @pytest.fixture
@@ -59,6 +59,9 @@ def test_every_verb(store):
     run = store.run("r1", "p", date="2026-11-20")
     assert run.materialize_many({"n": 1}, "s").keys() == {"n"}
     assert run.load("n", "s") == 1
+    with pytest.raises(DecodeError, match="not a str") as caught:
+        run.load("n", "s", str)
+    assert (caught.value.operation, caught.value.path) == ("load", "p/2026-11-20/r1/data/s/n")
     assert store.delete_many(["x/a", "x/b"]) == {"x/a": True, "x/b": False}
     assert store.delete_tree("p") == 1
     assert store.delete("x/a") is False

@@ -12,6 +12,7 @@ import pytest
 
 import aioartifacts
 import aioartifacts.sync
+from aioartifacts.options import StoreOptions
 
 RENAMED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__", "__anext__": "__next__"}
 NAMES = sorted(aioartifacts.sync.__all__)
@@ -83,7 +84,12 @@ def test_same_result(name: str, verb: str) -> None:
     assert plain(inspect.signature(ours).return_annotation) == plain(inspect.signature(theirs).return_annotation)
 
 
-@pytest.mark.parametrize(("name", "verb"), [pair for pair in pairs() if pair.values[1] != "__init__"])
+@pytest.mark.parametrize("option", StoreOptions.__annotations__)
+def test_help_of_a_store_names_every_option(option: str) -> None:
+    assert f"*{option}*" in (aioartifacts.ArtifactStore.__init__.__doc__ or "")
+
+
+@pytest.mark.parametrize(("name", "verb"), pairs())
 def test_same_docstring(name: str, verb: str) -> None:
     ours = getattr(getattr(aioartifacts.sync, name), RENAMED.get(verb, verb))
     theirs = getattr(getattr(aioartifacts, name), verb)
@@ -117,4 +123,5 @@ def test_same_functions(name: str) -> None:
     ours, theirs = getattr(aioartifacts.sync, name), getattr(aioartifacts, name)
     assert shape(ours) == shape(theirs)
     assert first_line(ours) == first_line(theirs) != ""
+    assert inspect.getdoc(ours) == inspect.getdoc(theirs)
 

@@ -26,7 +26,12 @@ def test_names_of_the_package() -> None:
 
 
 def test_names_of_the_facade() -> None:
-    assert sorted(aioartifacts.sync.__all__) == sorted([*STORES, "Outcome"])
+    assert sorted(aioartifacts.sync.__all__) == sorted(aioartifacts.__all__)
+
+
+@pytest.mark.parametrize("name", [*VALUES, *MATERIALIZERS, *ERRORS])
+def test_what_neither_waits_nor_blocks_is_the_same_in_the_facade(name: str) -> None:
+    assert getattr(aioartifacts.sync, name) is getattr(aioartifacts, name)
 
 
 def test_nothing_else_of_ours_is_in_sight() -> None:
@@ -42,9 +47,10 @@ def test_every_name_is_documented(module: types.ModuleType) -> None:
     assert not bare
 
 
-def test_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="nonsense"):
-        aioartifacts.nonsense  # noqa: B018
+@pytest.mark.parametrize("module", [aioartifacts, aioartifacts.sync], ids=lambda module: module.__name__)
+def test_unknown_name_is_an_attribute_error(module: types.ModuleType) -> None:
+    with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute 'nonsense'"):
+        module.nonsense  # noqa: B018
 
 
 def test_every_error_is_public() -> None:

@@ -36,9 +36,11 @@ def test_wrong_use_is_an_error(tmp_path: Path) -> None:
 import aioartifacts as aa
 async def f(store: aa.ArtifactStore) -> None:
     (await store.load("a", int)).upper()
+    aa.open_store("a", durabilty="full")
 """)
     done = subprocess.run(
         [sys.executable, "-m", "mypy", str(wrong)], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 1
     assert '"int" has no attribute "upper"' in done.stdout
+    assert 'Unexpected keyword argument "durabilty" for "open_store"' in done.stdout

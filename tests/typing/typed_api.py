@@ -66,6 +66,7 @@ async def materialized(store: aa.ArtifactStore, frame: pd.DataFrame) -> None:
     assert_type(await run.materialize(frame, name="features", step_name="prep"), str)
     assert_type(await run.materialize_many({"features": frame}, "prep"), dict[str, str])
     assert_type(await run.load("features", "prep"), Any)
+    assert_type(await run.load("features", "prep", pd.DataFrame, columns=["price"]), pd.DataFrame)
     assert_type(run.path("features", "prep"), str)
 
 
@@ -86,6 +87,8 @@ async def bulk(store: aa.ArtifactStore, objects: Mapping[str, object]) -> None:
 
 def blocking_twin(store: blocking.ArtifactStore, frame: pd.DataFrame) -> None:
     assert_type(blocking.open_store("memory://"), blocking.ArtifactStore)
+    assert_type(blocking.open_store("artifacts", durability="process", limits=blocking.Limits(memory=1)), blocking.ArtifactStore)
+    assert_type(blocking.LocalArtifactStore("a", signing_key=b"", verification_keys=[b""]), blocking.LocalArtifactStore)
     with blocking.LocalArtifactStore("artifacts") as local:
         assert_type(local, blocking.LocalArtifactStore)
     assert_type(store.save(frame, "a", metadata={"who": "me"}), str)
@@ -98,6 +101,7 @@ def blocking_twin(store: blocking.ArtifactStore, frame: pd.DataFrame) -> None:
     assert_type(store.materialize(frame, name="f", run_id="r", step_name="s"), str)
     assert_type(store.save_many({"a": 1}), dict[str, str])
     assert_type(store.run("r1"), blocking.Run)
+    assert_type(store.run("r1").load("features", "prep", pd.DataFrame), pd.DataFrame)
     assert_type(store.validate(), bool)
     store.close()
 
@@ -106,6 +110,7 @@ def errors() -> None:
     error: aa.ArtifactError = aa.ArtifactNotFoundError("gone", path="a", operation="load")
     assert_type(error.path, str | None)
     assert_type(error.operation, str | None)
+    _same: blocking.ArtifactError = error
     _value: ValueError = aa.InvalidPathError("no")
     _missing: FileNotFoundError = aa.ArtifactNotFoundError("gone")
 
