@@ -6,10 +6,10 @@ import importlib.util
 from collections.abc import Mapping
 
 from aioartifacts.errors import MaterializerError, MissingDependencyError, UntrustedArtifactError
+from aioartifacts.materializers.base import Materializer
 from aioartifacts.operations import Compute, Config, Steps
-from aioartifacts.reading import Found, environment, find
-from aioartifacts.trust import check_trust
-from aioartifacts.types import Explanation, Trust
+from aioartifacts.reading import Found, environment, find, may_run_code
+from aioartifacts.types import Explanation
 
 
 def explain(path: str, config: Config) -> Steps[Explanation]:
@@ -28,26 +28,31 @@ def explain(path: str, config: Config) -> Steps[Explanation]:
 def _explain(found: Found, config: Config) -> Explanation:
     reasons: list[str] = []
     cautions: list[str] = []
-    install = None
-    safe = found.safe
+    install: list[str] = []
+    materializer: Materializer | None = None
+
+    def note(error: Exception) -> None:
+        reasons.append(str(error))
+        if isinstance(error, MissingDependencyError) and error.install:
+            install.append(error.install)
+
     try:
         materializer = config.materializers.for_format(found.format)
-    except MissingDependencyError as error:
-        reasons.append(str(error))
-        install = error.install
     except MaterializerError as error:
-        reasons.append(str(error))
-    else:
-        safe = safe and materializer.safe
+        note(error)
+    try:
+        trusted = may_run_code(found, materializer, config, config.doubt() if config.trust is None else None)
+        if materializer is not None:
+            materializer.check_loadable(found.type, found.meta, trusted=trusted)
+    except UntrustedArtifactError as error:
+        note(error)
+    except Exception as error:  # of the materializer: what it would raise on loading
+        note(error)
+    if materializer is not None:
         cautions += _differing(found.environment, environment(materializer))
         home = found.type.partition(".")[0]
-        if home != "__main__" and home.isidentifier() and not _importable(home):
+        if not reasons and home != "__main__" and home.isidentifier() and not _importable(home):
             cautions.append(f"it is a {found.type}, and there is no module {home!r} here")
-    trust: Trust = config.trust or ("data" if safe else config.default_trust())
-    try:
-        check_trust(path=found.path, format=found.format, safe=safe, signature_valid=found.signed, trust=trust)
-    except UntrustedArtifactError as error:
-        reasons.append(str(error))
     return Explanation(
         path=found.path,
         type=found.type,
@@ -55,7 +60,7 @@ def _explain(found: Found, config: Config) -> Explanation:
         loadable=not reasons,
         reasons=tuple(reasons),
         cautions=tuple(cautions),
-        install=install,
+        install=install[0] if install else None,
         environment=found.environment,
     )
 

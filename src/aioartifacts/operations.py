@@ -105,7 +105,8 @@ class Decode(msgspec.Struct, Generic[T], frozen=True):
     sources: tuple[Source, ...]
     meta: Mapping[str, Any]
     options: LoadOptions
-    trusted: bool
+    trusted: Callable[[], bool]
+    """Whether code from it may be run. May block, so it is asked in a worker, and only by a decoder to which it matters."""
     call: Callable[[Parts], T]
 
 
@@ -149,14 +150,18 @@ class Config:
 
     materializers: MaterializerLookup
     trust: Trust | None = None
-    """None for what `default_trust` says."""
-    default_trust: Callable[[], Trust] = lambda: "data"
-    """May block, so it is asked in a worker, and only when the answer matters."""
+    """None for ``"all"``, unless there is a `doubt`."""
+    doubt: Callable[[], str | None] = lambda: "nobody says who can write to it"
+    """Why no more than data is trusted by default; None when everything is. May block, so it is asked in a worker, and only when the
+    answer matters."""
     keys: Keyring = field(default_factory=Keyring)
     inline_max: int = INLINE_MAX
     previews: bool = True
     """Whether records hold previews."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Callable[[], float] = elapsed
+    unloadable: set[str] | None = None
+    """Formats that were chosen and saved though the store will not load them, and told of; None where nobody knows without asking
+    that it will not."""
     ready: set[str] = field(default_factory=set)
     """Formats whose materializers are loaded; asking for one of them is quick."""

@@ -7,6 +7,7 @@ import mmap
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from aioartifacts.checksum import Digest, hex32
@@ -79,14 +80,19 @@ class VerifiedParts(Parts):
         self.names = tuple(source.name for source in operation.sources)
         self.meta = operation.meta
         self.options = operation.options
-        self.trusted = operation.trusted
         self.failure: ArtifactError | None = None
         """The first part that could not be read."""
         self._job = job
         self._path = operation.path
+        self._trusted = operation.trusted
         self._sources = {source.name: source for source in operation.sources}
         self._sound: set[str] = set()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @cached_property
+    def trusted(self) -> bool:  # type: ignore[override] # an attribute, found when first asked for
+        """See `Parts.trusted`."""
+        return self._trusted()
 
     def _source(self, name: str) -> Source:
         try:

@@ -72,15 +72,37 @@ def _load(found: Found, config: Config, options: LoadOptions) -> Steps[object]:
         yield Compute(lambda: config.materializers.for_format(found.format))
         config.ready.add(found.format)
     materializer = config.materializers.for_format(found.format)
-    safe = materializer.safe and found.safe
-    trust = config.trust
-    if trust is None:
-        trust = "data" if safe else (yield Compute(config.default_trust))
-    trusted = check_trust(path=found.path, format=found.format, safe=safe, signature_valid=found.signed, trust=trust)
-    if trusted and trust == "signed" and not options.verify:
+    if config.trust is None and materializer.safe and found.safe:
+        # Found out only by a decoder to which it matters, for it costs a system call.
+        return (yield _decode(found, materializer, options, lambda: config.doubt() is None))
+    doubt: str | None = (yield Compute(config.doubt)) if config.trust is None else None
+    trusted = may_run_code(found, materializer, config, doubt)
+    if trusted and config.trust == "signed" and not options.verify:
         # The signature covers the digests, so it is worth as much as comparing them.
         options = replace(options, verify=True)
-    return (yield Decode(found.path, found.sources, found.meta, options, trusted, _decoder(materializer, found)))
+    return (yield _decode(found, materializer, options, lambda: trusted))
+
+
+def _decode(found: Found, materializer: Materializer, options: LoadOptions, trusted: Callable[[], bool]) -> Decode[object]:
+    return Decode(
+        found.path, found.sources, found.meta, options, trusted, lambda parts: decode(materializer, found, parts)
+    )
+
+
+def may_run_code(found: Found, materializer: Materializer | None, config: Config, doubt: str | None) -> bool:
+    """Whether code from an artifact may be run while it is decoded. *doubt* is what ``config.doubt`` says, where nobody chose a trust.
+
+    Raises:
+        UntrustedArtifactError: it may not, and it cannot be decoded without.
+    """
+    return check_trust(
+        path=found.path,
+        format=found.format,
+        safe=found.safe and (materializer is None or materializer.safe),
+        signature_valid=found.signed,
+        trust=config.trust or ("all" if doubt is None else "data"),
+        doubt=doubt,
+    )
 
 
 def _reread(path: str, config: Config, work: Callable[[Found], Steps[T]]) -> Steps[T]:
@@ -107,10 +129,6 @@ def _reread(path: str, config: Config, work: Callable[[Found], Steps[T]]) -> Ste
         f"{path!r} was overwritten {_REREADS} times while it was being read; read it again when its writers are done",
         path=path,
     )
-
-
-def _decoder(materializer: Materializer, found: Found) -> Callable[[Parts], object]:
-    return lambda parts: decode(materializer, found, parts)
 
 
 def decode(materializer: Materializer, found: Found, parts: Parts) -> object:
@@ -272,7 +290,7 @@ def inspect(path: str, config: Config) -> Steps[int]:
 
 
 def _inspect(found: Found) -> Steps[int]:
-    yield Decode(found.path, found.sources, found.meta, LoadOptions(mmap=True), False, _read_all)
+    yield Decode(found.path, found.sources, found.meta, LoadOptions(mmap=True), _never, _read_all)
     return found.size
 
 
@@ -295,8 +313,12 @@ def _read_part(found: Found, part: str | None) -> Steps[tuple[memoryview | None,
     wanted = found.sources[:1] if part is None else tuple(s for s in found.sources if s.name == part)
     if not wanted:
         return None, names
-    data: memoryview = yield Decode(found.path, wanted, found.meta, LoadOptions(mmap=True), False, _first)
+    data: memoryview = yield Decode(found.path, wanted, found.meta, LoadOptions(mmap=True), _never, _first)
     return data, names
+
+
+def _never() -> bool:
+    return False
 
 
 def _first(parts: Parts) -> memoryview:

@@ -115,7 +115,7 @@ class ArtifactStore:
         self._config = Config(
             materializers=self.materializers,
             trust=trust,
-            default_trust=self._default_trust,
+            doubt=self._doubt,
             keys=keys,
             inline_max=check_inline_max(options.get("inline_max", INLINE_MAX)),
             previews=check_flag(options.get("previews", True), "previews"),
@@ -144,9 +144,9 @@ class ArtifactStore:
         self._engine = self._make_engine(in_caller=True)
         return True
 
-    def _default_trust(self) -> Trust:
+    def _doubt(self) -> str | None:
         objects = self._objects
-        return "all" if isinstance(objects, BlockingObjectStore) and objects.check_owner() else "data"
+        return objects.doubt() if isinstance(objects, BlockingObjectStore) else f"others may be able to write to {objects.url}"
 
     def __reduce__(self) -> tuple[object, ...]:
         if self._config.keys:

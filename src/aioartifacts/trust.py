@@ -86,10 +86,13 @@ def _fetch(key: Callable[[], bytes]) -> bytes:
         raise StoreError(f"a signing key could not be had: {type(error).__name__}; see what caused this") from error
 
 
-def check_trust(*, path: str, format: str, safe: bool, signature_valid: bool, trust: Trust) -> bool:
+def check_trust(
+    *, path: str, format: str, safe: bool, signature_valid: bool, trust: Trust, doubt: str | None = None
+) -> bool:
     """Decide whether an artifact may be decoded, and answer whether code from it may be run meanwhile.
 
-    *safe* is what the materializer says of its format **and** the record of this artifact; a record alone is not believed.
+    *safe* is what the materializer says of its format **and** the record of this artifact; a record alone is not believed. *doubt* is why
+    *trust* is no more than ``"data"``, when nobody chose that.
 
     Raises:
         UntrustedArtifactError: decoding can run code, and the store does not trust this artifact.
@@ -106,9 +109,10 @@ def check_trust(*, path: str, format: str, safe: bool, signature_valid: bool, tr
             operation="load",
             format=format,
         )
+    because = f", and this store is not trusted by default: {doubt}" if doubt else ""
     raise UntrustedArtifactError(
-        f"{path!r} is in format {format!r}, and decoding it can run code. If you trust whoever can write to this store, open it with "
-        "trust='all'; or sign what you save, with signing_key=… on both sides",
+        f"{path!r} is in format {format!r}, and decoding it can run code{because}. If you trust whoever can write to this store, open it "
+        "with trust='all'; or sign what you save, with signing_key=… on both sides",
         path=path,
         operation="load",
         format=format,

@@ -43,7 +43,7 @@ def test_defaults():
     store = GCSArtifactStore(bucket_name="my-bucket")
     assert repr(store) == "GCSArtifactStore('gs://my-bucket/aioartifacts')"
     assert store._config.trust is None
-    assert store._default_trust() == "data"
+    assert store._doubt() == "others may be able to write to gs://my-bucket/aioartifacts"
     assert (store.name, store.to_dict()["project_id"]) == ("gcs", None)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import enum
+import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,16 @@ import pytest
 
 import aioartifacts as aa
 from aioartifacts import sync
+from aioartifacts.checksum import crc32c, hex32
 from aioartifacts.materializers.registry import Entry
 
 
 class Tool:
     """Something only pickle can hold."""
+
+
+class Kind(enum.Enum):
+    A = 1
 
 
 class Drifted(aa.Materializer):
@@ -105,6 +113,84 @@ def test_class_whose_module_is_not_here(tmp_path: Path, monkeypatch: pytest.Monk
     del sys.modules["gone_by_then"]
     (tmp_path / "gone_by_then.py").unlink()
     assert store.explain("a").cautions == ("it is a gone_by_then.A, and there is no module 'gone_by_then' here",)
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A module of a few classes."""
+    folder = tmp_path / "here"
+    (folder / "shop").mkdir(parents=True)
+    (folder / "shop" / "__init__.py").touch()
+    (folder / "shop" / "models.py").write_text(
+        "import enum\nfrom dataclasses import dataclass\n@dataclass\nclass Point:\n    x: int\n"
+        "class Outer:\n    class Kind(enum.Enum):\n        A = 1\n"
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    from shop import models  # type: ignore[import-not-found]
+
+    yield models
+    forget()
+
+
+def forget() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("trust", ["data", "all", None])
+@pytest.mark.parametrize("name", ["Point", "Outer.Kind"])
+@pytest.mark.parametrize("state", ["imported", "parent imported", "not imported", "module gone", "class gone"])
+def test_class_of_fields_is_as_loadable_as_it_is_said_to_be(
+    models: Any, tmp_path: Path, trust: aa.Trust | None, name: str, state: str
+) -> None:
+    store = sync.MemoryArtifactStore(trust=trust)
+    store.save(models.Point(1) if name == "Point" else models.Outer.Kind.A, "a")
+    if state == "class gone":
+        del models.Point, models.Outer
+    elif state != "imported":
+        forget()
+    if state == "parent imported":
+        import shop  # noqa: F401
+    if state == "module gone":
+        (tmp_path / "here").rename(tmp_path / "there")
+    before = set(sys.modules)
+    found = store.explain("a")
+    assert set(sys.modules) == before, "nothing is imported to find it out"
+    assert found.loadable is (not found.reasons)
+    try:
+        store.load("a")
+    except aa.ArtifactError as error:
+        assert not found.loadable
+        if isinstance(error, aa.UntrustedArtifactError):
+            assert "trust='all'" in found.reasons[0]
+    else:
+        assert found.loadable
+
+
+def test_type_that_no_class_can_have(tmp_path: Path) -> None:
+    store = sync.LocalArtifactStore(tmp_path, trust="data")
+    store.save(Kind.A, "a")
+    record = tmp_path / "a" / "metadata.json"
+    for name in ("", ".", "x", "a." * 100_000, "os.system", "é.\\u0000"):
+        fields = json.loads(record.read_text()) | {"type": name}
+        fields.pop("checksum")
+        body = json.dumps(fields, separators=(",", ":")).encode()[:-1]
+        record.write_bytes(body + f',"checksum":"{hex32(crc32c(body))}"}}'.encode())
+        assert not store.explain("a").loadable
+
+
+def test_array_whose_dtypes_have_no_package_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ml_dtypes
+
+    store = sync.MemoryArtifactStore()
+    store.save(np.zeros(2, ml_dtypes.bfloat16), "a")
+    assert store.explain("a").loadable
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    found = store.explain("a")
+    assert (found.loadable, found.install) == (False, "ml_dtypes")
+    with pytest.raises(aa.MissingDependencyError, match="pip install 'ml_dtypes'") as caught:
+        store.load("a")
+    assert (caught.value.install, caught.value.path, caught.value.operation) == ("ml_dtypes", "a", "load")
 
 
 def test_nothing_there() -> None:

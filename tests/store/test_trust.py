@@ -20,6 +20,7 @@ from aioartifacts import (
     RecordError,
     UntrustedArtifactError,
 )
+from aioartifacts.objects.local import LocalObjectStore
 from aioartifacts.testing import AsyncObjectStoreAdapter, flip_bit
 
 pytestmark = pytest.mark.asyncio
@@ -335,6 +336,66 @@ async def test_folder_that_is_not_there_yet_is_ours(root):
     store = LocalArtifactStore(root, durability="process")
     await store.save(Code(), "a")
     assert await store.load("a") == "decoded"
+
+
+@pytest.fixture
+def point(tmp_path, monkeypatch):
+    """An instance of a dataclass whose module can be imported, and is not."""
+    (tmp_path / "imported_by_the_load.py").write_text(
+        "from dataclasses import dataclass\n\n@dataclass\nclass Point:\n    x: int\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from imported_by_the_load import Point
+
+    yield Point(1)
+    sys.modules.pop("imported_by_the_load", None)
+
+
+@pytest.mark.parametrize("kind", ["local", "memory"])
+async def test_what_is_ours_may_import_the_modules_of_its_classes(kind, opened, point):
+    """As a pickle may: what can be loaded does not depend on which format was found for it."""
+    store = opened(trust=None)
+    await store.save_many({"one": point, "list": [point]})
+    assert [(await store.info(path)).format for path in ("one", "list")] == ["dataclass", "json"]
+    for path in ("one", "list"):
+        sys.modules.pop("imported_by_the_load", None)
+        assert "Point(x=1)" in str(await store.load(path))
+
+
+async def test_strangers_may_not_have_modules_imported(root, point):
+    root.mkdir()
+    os.chmod(root, 0o777)
+    store = LocalArtifactStore(root, durability="process")
+    await store.save(point, "one")
+    del sys.modules["imported_by_the_load"]
+    with pytest.raises(UntrustedArtifactError, match="Import imported_by_the_load first"):
+        await store.load("one")
+    assert "imported_by_the_load" not in sys.modules
+
+
+@pytest.mark.parametrize("obj", ["text", b"bytes", np.arange(5), BIG], ids=lambda obj: type(obj).__name__)
+async def test_nobody_asks_whose_folder_it_is_where_that_does_not_matter(root, monkeypatch, obj):
+    store = LocalArtifactStore(root, durability="process")
+    await store.save(obj, "a")
+    monkeypatch.setattr(LocalObjectStore, "doubt", None)
+    np.testing.assert_equal(await store.load("a"), obj)
+
+
+async def test_refusal_says_why_the_folder_is_not_ours(root, monkeypatch):
+    root.mkdir()
+    os.chmod(root, 0o777)
+    store = LocalArtifactStore(root, durability="process")
+    await store.save(Code(), "a")
+    with pytest.raises(UntrustedArtifactError, match=rf"everybody can write to the folder {root} \(mode 0777\)"):
+        await store.load("a")
+    os.chmod(root, 0o700)
+    owner = os.stat(root).st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(UntrustedArtifactError, match=rf"the folder {root} belongs to another user \(uid {owner};"):
+        await store.load("a")
+    with pytest.raises(UntrustedArtifactError) as chosen:
+        await LocalArtifactStore(root, trust="data").load("a")
+    assert "by default" not in chosen.value.message
 
 
 async def test_folder_that_all_can_write_to_is_not_ours(root):

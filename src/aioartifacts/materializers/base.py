@@ -106,6 +106,12 @@ class Materializer(ABC):
     def load(self, parts: Parts) -> object:
         """Decode. Whatever it raises becomes a `DecodeError`; an `ArtifactError` passes as it is."""
 
+    def check_loadable(self, type: str, meta: Mapping[str, JSON], *, trusted: bool) -> None:  # noqa: B027 - nothing shows, by default
+        """Raise what `load` would, as far as that shows without the parts: for `explain`. Cheap, and runs nobody else's code.
+
+        *type* is the qualified name of the saved object's class, and *meta* what `Dump.meta` held; *trusted* is as in `Parts`.
+        """
+
     def summary(self, obj: object) -> Mapping[str, JSON]:
         """A few facts worth showing without decoding (shape, dtype, rows, …). Cheap."""
         return {}

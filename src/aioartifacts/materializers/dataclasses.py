@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from aioartifacts.errors import DecodeError
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Parts
-from aioartifacts.materializers.typed_classes import kind_of
+from aioartifacts.materializers.typed_classes import check_class, kind_of
 from aioartifacts.materializers.typed_json import decode, encode
 from aioartifacts.types import JSON
 
@@ -39,6 +39,9 @@ class DataclassMaterializer(Materializer):
         if kind_of(type(loaded)) != self.format:
             raise DecodeError(f"it holds a {type(loaded).__qualname__}, which is not of the kind {self.format}")
         return loaded
+
+    def check_loadable(self, type: str, meta: Mapping[str, JSON], *, trusted: bool) -> None:
+        check_class(type, self.format, trusted=trusted)
 
     def summary(self, obj: object) -> Mapping[str, JSON]:
         return {"class": f"{type(obj).__module__}.{type(obj).__qualname__}"}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 
+from aioartifacts.errors import MissingDependencyError
 from aioartifacts.materializers import glimpse
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.materializers.numpy_npy import Array, decode, encode, header, shape_of
@@ -166,7 +168,7 @@ class MlDtypesMaterializer(ArrayMaterializer):
     def dump(self, obj: object) -> Dump:
         array = _array(obj)
         bits = np.dtype(f"u{array.itemsize}")
-        if _ml_dtype(array.dtype.name) != array.dtype:
+        if "ml_dtypes" not in sys.modules or _ml_dtype(array.dtype.name) != array.dtype:
             raise Declined(f"dtype {array.dtype} is not one of ml_dtypes under its own name")
         body, meta = encode(array.view(bits))
         return Dump([Part("data.npy", body)], {**meta, "ml_dtype": array.dtype.name})
@@ -177,6 +179,9 @@ class MlDtypesMaterializer(ArrayMaterializer):
         if bits.dtype.kind != "u" or bits.itemsize != dtype.itemsize:
             raise ValueError(f"{bits.dtype} cannot hold the bits of {dtype}")
         return bits.view(dtype)
+
+    def check_loadable(self, type: str, meta: Mapping[str, JSON], *, trusted: bool) -> None:
+        _ml_dtype(meta.get("ml_dtype"))
 
 
 class StringArrayMaterializer(ArrayMaterializer):
@@ -270,8 +275,12 @@ def _is_foreign(dtype: np.dtype[Any]) -> bool:
 
 
 def _ml_dtype(name: object) -> np.dtype[Any]:
-    import ml_dtypes  # an optional package, only needed for arrays that were made with it
-
+    try:
+        import ml_dtypes  # an optional package, only needed for arrays that were made with it
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"an array of {name!r:.80} needs the package ml_dtypes: {error}; pip install 'ml_dtypes'", install="ml_dtypes"
+        ) from error
     scalar = getattr(ml_dtypes, name, None) if isinstance(name, str) else None
     if not (isinstance(scalar, type) and issubclass(scalar, np.generic)):
         raise ValueError(f"{name!r:.80} is not a dtype of the ml_dtypes {ml_dtypes.__version__} installed here")

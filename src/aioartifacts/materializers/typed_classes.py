@@ -14,6 +14,7 @@ import copyreg
 import dataclasses
 import enum
 import importlib
+import importlib.util
 import re
 import sys
 import types
@@ -162,6 +163,23 @@ def find(path: object, kind: str, *, trusted: bool) -> Shape:
     if shape is None or shape.kind != kind:
         raise ValueError(f"{path} is not a {kind}")
     return shape
+
+
+def check_class(name: str, kind: str, *, trusted: bool) -> None:
+    """Raise what `find` would for the class of the qualified *name*, as far as that shows without an import."""
+    names = name.split(".") if len(name) < 1000 else [""]
+    # Where the module ends and the class begins, the name does not tell.
+    for end in range(len(names) - 1, 0, -1):
+        module, qualname = ".".join(names[:end]), ".".join(names[end:])
+        if module in sys.modules:
+            if isinstance(_walk(module, qualname), type) or "__path__" not in getattr(sys.modules[module], "__dict__", {}):
+                find(f"{module}:{qualname}", kind, trusted=False)
+                return
+            break  # a package: the class may lie in a module of it that is not imported
+    if not trusted:
+        find(f"{'.'.join(names[:-1])}:{names[-1]}", kind, trusted=False)
+    elif names[0] not in sys.modules and (not names[0] or importlib.util.find_spec(names[0]) is None):
+        raise ModuleNotFoundError(f"it is a {name[:1000]}, and there is no module {names[0]!r} here", name=names[0])
 
 
 def hashes_by_itself(shape: Shape) -> bool:

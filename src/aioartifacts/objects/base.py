@@ -242,6 +242,10 @@ class BlockingObjectStore(ObjectStore):
         """Whether everything here was written by us or by people we must trust anyway. May block."""
         return self.trusted_by_default
 
+    def doubt(self) -> str | None:
+        """Say, for a message, who else may have written here and what to do about it; None when `check_owner` says yes. May block."""
+        return None if self.check_owner() else f"others may be able to write to {self.url}"
+
 
 class AsyncBody(Protocol):
     """A body as an async store sees it: repeatable chunks. Provided by the engine."""

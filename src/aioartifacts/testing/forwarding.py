@@ -120,6 +120,10 @@ class BlockingForwarding(Forwarding[BlockingObjectStore], BlockingObjectStore):
         self.before("check_owner", "", {})
         return self.after("check_owner", "", self.inner.check_owner())
 
+    def doubt(self) -> str | None:
+        self.before("doubt", "", {})
+        return self.after("doubt", "", self.inner.doubt())
+
 
 class AsyncForwarding(Forwarding[AsyncObjectStore], AsyncObjectStore):
     """An async store in front of another."""

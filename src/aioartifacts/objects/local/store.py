@@ -466,15 +466,23 @@ class LocalObjectStore(BlockingObjectStore):
 
     def check_owner(self) -> bool:
         """Whether the root is ours (or we are the superuser), and not writable for others. Its group is trusted."""
+        return self.doubt() is None
+
+    def doubt(self) -> str | None:
         if sys.platform == "win32":
-            return True
+            return None
         try:
             status = os.stat(self.root)
         except FileNotFoundError:
-            return True
+            return None
         except OSError as error:
             raise translate(error, self.root, "", "check_owner") from error
-        return os.geteuid() in (0, status.st_uid) and not status.st_mode & stat.S_IWOTH
+        if os.geteuid() not in (0, status.st_uid):
+            return f"the folder {self.root} belongs to another user (uid {status.st_uid}; this process is uid {os.geteuid()})"
+        if status.st_mode & stat.S_IWOTH:
+            mode = stat.S_IMODE(status.st_mode)
+            return f"everybody can write to the folder {self.root} (mode {mode:04o}), which 'chmod o-w' would end"
+        return None
 
     def _check_key(self, key: str, operation: str) -> None:
         """Keys come checked; this only makes sure that none of them can lead out of the root, or into what is not an object."""
