@@ -33,8 +33,9 @@ async def main() -> None:
         loaded = await store.load_many(paths)
         print(len(loaded), "artifacts,", sum(len(data) for data in loaded.values()), "bytes")
 
-        # What can run code when it is decoded is not loaded from a bucket unless you say so.
-        await store.save(Model(), "model")
+        # What can run code when it is decoded is not loaded from a bucket unless you say so. Left to choose this format by itself, a
+        # store would log a warning.
+        await store.save(Model(), "model", format="pickle")
         try:
             await store.load("model")
         except aa.UntrustedArtifactError as error:

@@ -79,6 +79,11 @@ class Encoded:
     summary: Mapping[str, Any]
     environment: dict[str, str]
 
+    @property
+    def safe(self) -> bool:
+        """Whether it can be decoded without running code from it."""
+        return self.materializer.safe if self.dump.safe is None else self.dump.safe
+
 
 def save(
     obj: object,
@@ -102,6 +107,19 @@ def save(
         yield from _await_turn(path, config, started, attempt, None)
         attempt += 1
     yield from _remove(path, replaced)
+    if config.unloadable is not None and format is None and not encoded.safe:
+        _tell_once(path, encoded.materializer.format, config.unloadable)
+
+
+def _tell_once(path: str, format: str, told: set[str]) -> None:
+    if format not in told:
+        told.add(format)
+        _log.warning(
+            "%r is saved as %r, which this store will not load, as decoding it can run code: open it with trust='all' if you trust "
+            "whoever can write to it, or with signing_key=…; told once for each format",
+            path,
+            format,
+        )
 
 
 def _write(
@@ -276,7 +294,7 @@ def _record(
         summary=dict(encoded.summary),
         metadata=metadata,
         meta=dict(dump.meta),
-        safe=materializer.safe if dump.safe is None else dump.safe,
+        safe=encoded.safe,
     )
 
 

@@ -117,6 +117,7 @@ class ArtifactStore:
             trust=trust,
             doubt=self._doubt,
             keys=keys,
+            unloadable=set() if trust == "data" or (trust is None and isinstance(objects, AsyncObjectStore)) else None,
             inline_max=check_inline_max(options.get("inline_max", INLINE_MAX)),
             previews=check_flag(options.get("previews", True), "previews"),
             retry=check_retry(options.get("retry", RetryPolicy())),
