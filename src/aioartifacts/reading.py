@@ -140,6 +140,7 @@ def decode(materializer: Materializer, found: Found, parts: Parts) -> object:
         if isinstance(error, ArtifactError) and not isinstance(error, ArtifactNotFoundError):
             if error.path is None:
                 error.path = found.path
+                error.message = f"{found.path!r}: {error.message}"
             raise
         here = environment(materializer)
         differ = [

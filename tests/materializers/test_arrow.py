@@ -13,6 +13,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from parts import elsewhere, load, roundtrip, through_record, written
 
+from aioartifacts.errors import DecodeError
 from aioartifacts.materializers.arrow import ArrowMaterializer
 from aioartifacts.materializers.base import Declined
 from aioartifacts.types import LoadOptions
@@ -218,8 +219,13 @@ def test_errors_of_the_sink_pass_through() -> None:
 def test_some_columns() -> None:
     back = roundtrip(ARROW, pa.table({"a": [1], "b": [2], "c": [3]}), columns=("c", "a"))
     assert back.column_names == ["c", "a"]
-    with pytest.raises(KeyError, match="nope"):
+    with pytest.raises(DecodeError, match=r"no column 'nope' .*; there are 'a'"):
         roundtrip(ARROW, pa.table({"a": [1]}), columns=("nope",))
+
+
+def test_chosen_columns_of_one_name_all_come() -> None:
+    table = pa.table([[1], [2], [3]], names=["a", "b", "a"])
+    assert roundtrip(ARROW, table, columns=("a",)) == table.select([0, 2])
 
 
 def test_extension_type_that_is_not_registered_is_an_error_and_not_its_storage() -> None:

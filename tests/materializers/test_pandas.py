@@ -19,6 +19,7 @@ from identical import differences
 from pandas_corpus import ARROW_ONLY, DECLINED, EXACT
 from parts import elsewhere, load, roundtrip, written
 
+from aioartifacts.errors import DecodeError
 from aioartifacts.materializers import pandas_files
 from aioartifacts.materializers.base import Declined
 from aioartifacts.materializers.pandas import PandasMaterializer, PandasParquetMaterializer
@@ -175,12 +176,12 @@ def test_chosen_columns_of_duplicate_labels_all_come(materializer: Any) -> None:
 
 
 def test_a_column_that_is_not_there_is_said() -> None:
-    with pytest.raises(ValueError, match="'nope'"):
+    with pytest.raises(DecodeError, match=r"no column 'nope' .*; there are 'a'"):
         roundtrip(ARROW, pd.DataFrame({"a": [1]}), columns=("a", "nope"))
 
 
 def test_columns_of_a_series_are_refused() -> None:
-    with pytest.raises(ValueError, match="columns="):
+    with pytest.raises(DecodeError, match="columns= is for frames, and this is a Series"):
         roundtrip(ARROW, pd.Series([1]), columns=("a",))
 
 

@@ -133,7 +133,22 @@ def test_a_stranger_cannot_say_that_a_column_is_sorted(materializer: PolarsMater
 @pytest.mark.parametrize("materializer", [IPC, PARQUET], ids=["ipc", "parquet"])
 def test_some_columns(materializer: PolarsMaterializer) -> None:
     frame = pl.DataFrame({"a": [1], "b": [2], "c": [3]})
-    assert roundtrip(materializer, frame, columns=("c", "a")).columns == ["c", "a"]
+    for trusted in (True, False):
+        for mmap in (True, False):
+            back = roundtrip(materializer, frame, columns=("c", "a"), trusted=trusted, mmap=mmap)
+            assert back.equals(frame.select("c", "a"))
+
+
+@pytest.mark.parametrize("materializer", [IPC, PARQUET], ids=["ipc", "parquet"])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_columns_that_cannot_be_chosen_are_said(materializer: PolarsMaterializer, trusted: bool) -> None:
+    frame = pl.DataFrame({"a": [1], "b": [2]})
+    with pytest.raises(DecodeError, match=r"^there is no column 'zz' to be chosen by name; there are 'a', 'b'$"):
+        roundtrip(materializer, frame, columns=("a", "zz"), trusted=trusted)
+    with pytest.raises(DecodeError, match="names a column twice"):
+        roundtrip(materializer, frame, columns=("a", "a"), trusted=trusted)
+    with pytest.raises(DecodeError, match="columns= is for frames, and this is a Series"):
+        roundtrip(materializer, pl.Series("a", [1]), columns=("a",), trusted=trusted)
 
 
 @pytest.mark.parametrize("materializer", [IPC, PARQUET], ids=["ipc", "parquet"])

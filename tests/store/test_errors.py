@@ -11,7 +11,7 @@ import textwrap
 import pytest
 from opened import BIG, keys, over, part, read, write
 
-import aioartifacts
+import aioartifacts.sync
 from aioartifacts import (
     ArtifactError,
     ArtifactExistsError,

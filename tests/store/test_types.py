@@ -289,6 +289,8 @@ async def test_series(store, obj):
 async def test_only_some_columns(store):
     await store.save(pd.DataFrame({"a": range(5), "b": range(5), "c": range(5)}), "f")
     assert list((await store.load("f", columns=["c", "a"])).columns) in (["c", "a"], ["a", "c"])
+    with pytest.raises(DecodeError, match=r"^'f': there is no column 'zz' to be chosen by name; there are 'a', 'b', 'c'$"):
+        await store.load("f", columns=["zz"])
 
 
 # Files and folders

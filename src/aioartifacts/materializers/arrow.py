@@ -18,6 +18,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from aioartifacts.materializers import glimpse
 from aioartifacts.materializers.arrow_ipc import check_file, check_stream
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts, Producer, Sink
+from aioartifacts.materializers.choosing import chosen
 from aioartifacts.types import JSON
 
 _FILE, _STREAM = "data.arrow", "data.arrows"
@@ -120,9 +121,9 @@ def _restored(parts: Parts, schema: Any, batches: Sequence[Any]) -> object:
         return schema
     if kind == "Table":
         table = pa.Table.from_batches(batches, schema=schema)
-        return table if columns is None else table.select(list(columns))
+        return table if columns is None else table.select(chosen(columns, schema.names))
     if kind == "RecordBatch" and len(batches) == 1:
-        return batches[0] if columns is None else batches[0].select(list(columns))
+        return batches[0] if columns is None else batches[0].select(chosen(columns, schema.names))
     if len(schema) == 1:
         if kind == "ChunkedArray":
             return pa.chunked_array([batch.column(0) for batch in batches], type=schema.field(0).type)

@@ -22,6 +22,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from aioartifacts.materializers import glimpse
 from aioartifacts.materializers.base import Dump, Materializer, Part, Parts, Producer
+from aioartifacts.materializers.choosing import chosen, no_frame
 from aioartifacts.materializers.pandas_arrow import Columns, Field, Fields, Kind
 from aioartifacts.materializers.pandas_axes import TYPES, decode_index, encode_index
 from aioartifacts.materializers.pandas_cells import from_json, to_json
@@ -133,7 +134,7 @@ class PandasMaterializer(Materializer):
         if spec["class"] == "DataFrame":
             return _frame(spec, columns, parts.options.columns)
         if parts.options.columns is not None:
-            raise ValueError(f"columns= is for frames, and this is a {spec['class']!r:.20}")
+            raise no_frame(f"{spec['class']:.20}")
         index = decode_index(spec["index"], columns)
         if spec["class"] == "Index":
             return index
@@ -162,8 +163,8 @@ def _frame(spec: Any, columns: Columns, wanted: tuple[str, ...] | None) -> pd.Da
     if len(specs) != len(labels):
         raise ValueError("there are not as many labels as columns")
     if wanted is not None:
-        chosen = _chosen(labels, wanted)
-        labels, specs = labels[chosen], [specs[n] for n in chosen]
+        places = chosen(wanted, labels)
+        labels, specs = labels[places], [specs[n] for n in places]
     index = decode_index(spec["index"], columns)
     if len(index) != columns.rows:
         raise ValueError("the index is not as long as the frame")
@@ -178,17 +179,6 @@ def _frame(spec: Any, columns: Columns, wanted: tuple[str, ...] | None) -> pd.Da
     frame.columns = labels
     _flagged(frame, spec)
     return frame
-
-
-def _chosen(labels: Any, wanted: tuple[str, ...]) -> list[int]:
-    places: dict[str, list[int]] = {}
-    for n, label in enumerate(labels):
-        if isinstance(label, str):
-            places.setdefault(label, []).append(n)
-    missing = [label for label in wanted if label not in places]
-    if missing:
-        raise ValueError(f"the frame has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, list(places)[:100]))}")
-    return [n for label in wanted for n in places[label]]
 
 
 def _flagged(held: Any, spec: Any) -> Any:

@@ -6,7 +6,8 @@ chunks there are is not kept, and whether a column is known to be sorted only wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import polars as pl
@@ -15,6 +16,7 @@ from aioartifacts.errors import DecodeError, EncodeError
 from aioartifacts.materializers import glimpse
 from aioartifacts.materializers.arrow_ipc import check_file as check_arrow
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts, Producer, Sink
+from aioartifacts.materializers.choosing import chosen, no_frame
 from aioartifacts.materializers.parquet_pages import check_file as check_parquet
 from aioartifacts.types import JSON
 
@@ -109,15 +111,16 @@ class PolarsMaterializer(Materializer):
         return pl.read_ipc(data)
 
     def _read(self, parts: Parts) -> pl.DataFrame:
-        columns = _wanted(parts)
         if not parts.trusted:
             memory = parts.read(self.part)
             check_arrow(memory)
-            return pl.read_ipc(bytes(memory), columns=columns)
+            data = bytes(memory)
+            return pl.read_ipc(data, columns=_wanted(parts, pl.read_ipc_schema, data))
         if parts.options.mmap:
-            return pl.read_ipc(parts.path(self.part), columns=columns)
+            path = parts.path(self.part)
+            return pl.read_ipc(path, columns=_wanted(parts, pl.read_ipc_schema, path))
         with parts.open(self.part) as stream:
-            return pl.read_ipc(stream, columns=columns)
+            return pl.read_ipc(stream, columns=_wanted(parts, pl.read_ipc_schema, stream))
 
 
 class ParquetMaterializer(PolarsMaterializer):
@@ -137,9 +140,10 @@ class ParquetMaterializer(PolarsMaterializer):
         if not parts.trusted:
             memory = parts.read(self.part)
             check_parquet(memory)  # Polars repeats no text: rows refer to where it is
-            return pl.read_parquet(bytes(memory), columns=_wanted(parts))
+            data = bytes(memory)
+            return pl.read_parquet(data, columns=_wanted(parts, pl.read_parquet_schema, data))
         with parts.open(self.part) as stream:
-            return pl.read_parquet(stream, columns=_wanted(parts))
+            return pl.read_parquet(stream, columns=_wanted(parts, pl.read_parquet_schema, stream))
 
 
 class _Produce:
@@ -249,8 +253,20 @@ def _columns(frame: pl.DataFrame) -> list[JSON]:
     return rows
 
 
-def _wanted(parts: Parts) -> list[str] | None:
-    return None if parts.options.columns is None else list(parts.options.columns)
+def _wanted(parts: Parts, schema: Callable[[Any], Mapping[str, object]], source: Any) -> list[int] | None:
+    """The places of the columns to be read; *schema* tells those of the *source*, which may be read again."""
+    columns = parts.options.columns
+    if columns is None:
+        return None
+    if parts.meta.get("kind") != "DataFrame":
+        raise no_frame("Series")
+    # polars.read_ipc_schema takes no bytes, though it says so (2.1.0).
+    places = chosen(columns, schema(io.BytesIO(source) if isinstance(source, bytes) else source))
+    if len(set(places)) < len(places):
+        raise DecodeError("columns= names a column twice, and a frame of Polars cannot have two of one name")
+    if hasattr(source, "seek"):
+        source.seek(0)
+    return places
 
 
 __all__ = ["ParquetMaterializer", "PolarsMaterializer"]
