@@ -117,14 +117,14 @@ def open_store(url: str | os.PathLike[str], **options: Unpack[OpenOptions]) -> A
     opener = _OPENERS.get(parsed.scheme)
     if opener is not None:
         return opener(parsed.place, parsed.prefix, given)
-    return ArtifactStore(find_store(parsed.scheme)(parsed.place), **{"name": parsed.scheme, **given})
+    return ArtifactStore(find_store(parsed.scheme)(parsed.place), name=given.pop("name", parsed.scheme), **given)
 
 
 _IN_THE_URL = {"file": ("base_path",), "gs": ("bucket_name", "prefix")}
 _OPENERS: dict[str, Callable[[str, str, dict[str, Any]], ArtifactStore]] = {
     "file": lambda place, _prefix, options: LocalArtifactStore(place, **options),
     "gs": lambda place, prefix, options: GCSArtifactStore(bucket_name=place, prefix=prefix, **options),
-    "memory": lambda place, _prefix, options: MemoryArtifactStore(**{"name": place or "memory", **options}),
+    "memory": lambda place, _prefix, options: MemoryArtifactStore(name=options.pop("name", place or "memory"), **options),
 }
 
 

@@ -39,6 +39,11 @@ def test_positions_of_the_arguments_are_flowyml_s():
     }  # fmt: skip
 
 
+def test_name_in_the_place_of_a_bucket_is_told():
+    with aioartifacts.sync.GCSArtifactStore("my-bucket") as store, pytest.raises(InvalidConfigError, match="the first argument is the store's name"):
+        store.validate()
+
+
 def test_defaults():
     store = GCSArtifactStore(bucket_name="my-bucket")
     assert repr(store) == "GCSArtifactStore('gs://my-bucket/aioartifacts')"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aioartifacts import open_store
 from aioartifacts.errors import InvalidConfigError
 from aioartifacts.objects import url as urls
 from aioartifacts.objects.memory import MemoryObjectStore
@@ -87,6 +88,12 @@ def installed(monkeypatch, *points):
 def test_other_schemes_are_served_by_entry_points(monkeypatch):
     installed(monkeypatch, ("x", "json:loads"), ("mem", "aioartifacts.objects.memory:MemoryObjectStore"))
     assert find_store("mem") is MemoryObjectStore
+
+
+@pytest.mark.parametrize(("options", "name"), [({}, "plug"), ({"name": "mine"}, "mine")])
+def test_store_of_a_plugin_is_called_as_its_scheme_unless_told_otherwise(monkeypatch, options, name):
+    monkeypatch.setattr(urls, "find_store", lambda scheme: lambda url: MemoryObjectStore(scheme))
+    assert open_store("plug://a", **options).name == name
 
 
 def test_scheme_that_nobody_serves_is_refused(monkeypatch):

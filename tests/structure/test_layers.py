@@ -21,7 +21,7 @@ LEVELS = {
     "blocking": 3, "budget": 3, "drivers": 3, "engine": 3, "jobs": 3, "parts": 3, "pipe": 3, "pool": 3, "putting": 3, "quota": 3, "spill": 3, "transfer": 3, "workers": 3,
     "options": 4, "run": 4, "store": 4, "stores": 4, "upkeep": 4,
     "portal": 5, "sync": 5,
-    "": 6, "testing": 6, "integrations": 6, "cli": 6, "__main__": 6,
+    "": 6, "testing": 6, "__main__": 6,
 }  # fmt: skip
 PLUGINS = 2
 
@@ -127,7 +127,7 @@ def test_imports_go_down(module: Module) -> None:
 
 @pytest.mark.parametrize("module", modules().values(), ids=lambda module: module.name or "__init__")
 def test_third_party_imports_stay_where_they_belong(module: Module) -> None:
-    if module.name.startswith(("testing", "integrations")):
+    if module.name.startswith("testing"):
         return  # whoever imports one of these wants what it is for
     wrong = [
         f"{module.file.name}:{imported.line}: {imported.module}"

@@ -34,11 +34,12 @@ def test_what_neither_waits_nor_blocks_is_the_same_in_the_facade(name: str) -> N
     assert getattr(aioartifacts.sync, name) is getattr(aioartifacts, name)
 
 
-def test_nothing_else_of_ours_is_in_sight() -> None:
-    seen = {name for name in dir(aioartifacts) if not name.startswith("_")}
-    ours = {name for name in seen if str(getattr(getattr(aioartifacts, name), "__module__", "")).startswith("aioartifacts")}
-    assert ours <= set(aioartifacts.__all__)
-    assert set(aioartifacts.__all__) <= seen
+@pytest.mark.parametrize("module", [aioartifacts, aioartifacts.sync], ids=lambda module: module.__name__)
+def test_nothing_else_of_ours_is_in_sight(module: types.ModuleType) -> None:
+    seen = {name for name in dir(module) if not name.startswith("_")}
+    ours = {name for name in seen if str(getattr(getattr(module, name), "__module__", "")).startswith("aioartifacts")}
+    assert ours <= set(module.__all__)
+    assert set(module.__all__) <= seen
 
 
 @pytest.mark.parametrize("module", [aioartifacts, aioartifacts.sync], ids=lambda module: module.__name__)
