@@ -115,7 +115,7 @@ class BlockingEngine:
             raise
         except Cancelled:
             return
-        except Exception as error:
+        except Exception as error:  # an outcome
             batch.errors[key] = error
 
     async def pages(self, prefix: str, *, name: str | None = None) -> AsyncIterator[list[ObjectInfo]]:

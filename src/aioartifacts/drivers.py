@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import sys
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from aioartifacts.budget import LARGE, ByteBudget
+from aioartifacts.errors import ArtifactError
 from aioartifacts.jobs import Aside, Cancelled, Job
 from aioartifacts.objects.base import BlockingObjectStore, Buffers, PutRequest
 from aioartifacts.operations import Commit, Compute, Decode, Delete, Get, Head, ListUnder, Operation, Put, Steps, Wait
@@ -106,7 +108,7 @@ def drive_together(
             except StopIteration as stop:
                 outcomes[index].result = stop.value
                 continue
-            except BaseException as raised:
+            except BaseException as raised:  # an outcome; whoever asked for it raises what is no Exception
                 outcomes[index].error = raised
                 continue
             if type(operation) is Commit:
@@ -114,7 +116,7 @@ def drive_together(
                 continue
             try:
                 following.append((index, perform(operation, objects, jobs[index], budget), None))
-            except BaseException as raised:
+            except BaseException as raised:  # thrown into the steps, in their next turn
                 following.append((index, None, raised))
         following.extend(_commit_together(commits, objects, job))
         turns = following
@@ -129,12 +131,21 @@ def _commit_together(
     try:
         job.check()
         answers = objects.put_many([PutRequest(c.key, Buffers(c.data), c.if_generation) for _, c in commits])
-    except BaseException as raised:
+    except ArtifactError as raised:
+        # Each of the steps will have its own path told.
+        return [(index, None, _same(raised)) for index, _ in commits]
+    except BaseException as raised:  # thrown into the steps, in their next turn
         return [(index, None, raised) for index, _ in commits]
     return [
         (index, None, answer if isinstance(answer, BaseException) else None)
         for (index, _), answer in zip(commits, answers, strict=True)
     ]
+
+
+def _same(error: ArtifactError) -> ArtifactError:
+    found = copy.copy(error)
+    found.__cause__ = error.__cause__
+    return found
 
 
 def perform(

@@ -1,9 +1,10 @@
 """Worker threads that drain a queue, in two lanes, so that small jobs never wait behind large ones.
 
-A hop into a thread and back costs more than a small save does, so a worker takes job after job, and the loop is told of whatever has
-finished since it last looked. There are two lanes. Jobs start in the first, of *workers* threads. A job that turns out to be large leaves
-it (`Job.outgrow`), which lets another thread take over, and goes on in the second lane, of as many threads again; so small jobs never
-wait behind large ones, and no more than twice *workers* threads compute at a time.
+A hop into a thread and back costs more than a small save does (`python -m benchmarks small`, "the facade in executor hops"), so a worker
+takes job after job, and the loop is told of whatever has finished since it last looked. There are two lanes. Jobs start in the first, of
+*workers* threads. A job that turns out to be large leaves it (`Job.outgrow`), which lets another thread take over, and goes on in the
+second lane, of as many threads again; so small jobs never wait behind large ones, and no more than twice *workers* threads compute at a
+time.
 """
 
 from __future__ import annotations

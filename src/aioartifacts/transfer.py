@@ -54,7 +54,7 @@ RANGE = 8 * MIB
 _SPILLED = 8
 """How many budgets an artifact may be larger than all of one, alone in memory; beyond that it goes through temporary files."""
 _ON_LOOP = 64 * KIB
-"""Bytes that are digested on the loop, in some ten microseconds, rather than in a worker."""
+"""Bytes that are digested on the loop rather than in a worker."""
 _PAGE = 500
 """Objects in one page of a listing."""
 _CLEANUP = 30.0
@@ -78,7 +78,7 @@ async def finish(
 
     task.add_done_callback(end)
     try:
-        await ended  # the usual case, at a fraction of what a shield costs
+        await ended  # the usual case, without a shield
     except asyncio.CancelledError as error:
         cancelled = error
     else:
@@ -129,8 +129,8 @@ class TransferEngine:
                 if cancelled is not None:
                     raise cancelled from None
                 return stop.value  # type: ignore[no-any-return]
-            except ArtifactError:
-                if cancelled is not None:
+            except Exception:
+                if cancelled is not None:  # it goes before whatever cleaning up has met
                     raise cancelled from None
                 raise
             try:
@@ -148,7 +148,7 @@ class TransferEngine:
                 cancelled, error = uncertain.cancelled, uncertain.error
             except asyncio.CancelledError as raised:
                 cancelled = error = raised
-            except BaseException as raised:
+            except BaseException as raised:  # thrown into the steps
                 error = raised
 
     async def run_many(
@@ -160,7 +160,7 @@ class TransferEngine:
         async def one(task: Task[K, T]) -> None:
             try:
                 outcomes.results[task.key] = await self.run(task.steps)
-            except Exception as error:
+            except Exception as error:  # an outcome
                 outcomes.errors[task.key] = error
                 if fail_fast:
                     group.cancel_scope.cancel()
@@ -231,7 +231,7 @@ class TransferEngine:
             index, operation = item
             try:
                 answers[index] = await self._perform(operation)
-            except Exception as error:
+            except Exception as error:  # raised below
                 failures.append(error)
                 if type(operation) is not Delete:
                     group.cancel_scope.cancel()
@@ -467,7 +467,7 @@ class TransferEngine:
 
     async def _each(self, items: Sequence[K], one: Callable[[K], Coroutine[Any, Any, None]]) -> None:
         """Do something with every item, as many at once as there are transfers; the first error is raised, the others are its notes."""
-        if len(items) < 2:  # the usual case, for which a task group costs more than everything else
+        if len(items) < 2:  # the usual case, without a task group
             for item in items:
                 await one(item)
             return
@@ -478,7 +478,7 @@ class TransferEngine:
                 return  # a cancellation reaches only what waits for something
             try:
                 await one(item)
-            except Exception as error:
+            except Exception as error:  # raised below
                 failures.append(error)
                 group.cancel_scope.cancel()
 

@@ -19,6 +19,7 @@ from holding import HANG, Gate, Pieces, beneath, contents, held, orphans, over, 
 
 from aioartifacts import ArtifactStore
 from aioartifacts.objects.base import BlockingObjectStore
+from aioartifacts.testing import Fault, FaultyObjectStore
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("nothing_left", "small_chunks")]
 
@@ -190,3 +191,19 @@ async def test_cancelled_at_every_call(
     assert len(stopped) >= verb.calls, "the stores make fewer calls than they used to: fewer points are tried"
     for objects, left in stopped:
         assert contents(objects) == left, "something changed after the call had returned"
+
+
+@pytest.mark.parametrize("kind", ["memory", "async"])
+async def test_cleaning_up_that_fails_does_not_take_the_place_of_the_cancellation(kind: str, tmp_path: Path) -> None:
+    """Whatever a store of somebody's raises."""
+    gate = Gate(3)
+    broken = FaultyObjectStore(beneath(kind, tmp_path), Fault("delete", lambda: ConnectionResetError("gone"), times=None))
+    store = held(kind, broken, gate, "after")
+    task = asyncio.create_task(store.save(NEW, "x"))
+    await asyncio.wait_for(gate.reached.wait(), HANG)
+    task.cancel()
+    await turns()
+    gate.open()
+    await asyncio.wait([task], timeout=HANG)
+    assert task.cancelled(), task.exception()
+    await store.aclose()

@@ -139,7 +139,7 @@ class LocalObjectStore(BlockingObjectStore):
                 for i, put in enumerate(puts):
                     try:
                         answers[i], _ = self._put(tree, put.key, put.body, put.if_generation)
-                    except Exception as error:
+                    except Exception as error:  # an answer of put_many
                         answers[i] = error
         return [answers[i] for i in range(len(puts))]
 
@@ -170,7 +170,7 @@ class LocalObjectStore(BlockingObjectStore):
                     self._check_key(put.key, "put")
                     drafts[i] = Draft(tree, put.key)
                     drafts[i].fill(put.body)
-                except Exception as error:
+                except Exception as error:  # an answer of put_many
                     answers[i] = error
                 else:
                     tree.start_writing_back(drafts[i].fd)
