@@ -33,8 +33,8 @@ class ArtifactError(Exception):
     """Base of every error the library raises on purpose.
 
     Attributes:
-        path: the artifact path or object key it is about, when there is one.
-        operation: the verb that failed (``"save"``, ``"load"``, …), when known.
+        path: the artifact path it is about, or the object's key where an object store is used alone; None when there is none.
+        operation: the verb that failed (``"save"``, ``"load_many"``, …), or that of an object store used alone (``"put"``).
     """
 
     def __init__(self, message: str, *, path: str | None = None, operation: str | None = None) -> None:
@@ -51,6 +51,25 @@ class ArtifactError(Exception):
         # `path` by name, because ImportError keeps an attribute of that name outside of __dict__.
         state = {**self.__dict__, "path": self.path, "__notes__": list(getattr(self, "__notes__", ()))}
         return (_rebuild, (type(self), state))
+
+
+class Telling:
+    """Has every error that leaves the block tell this verb, whatever lies below called what it did."""
+
+    __slots__ = ("operation", "path")
+
+    def __init__(self, operation: str, path: str | None = None) -> None:
+        """*path* is for errors that tell none."""
+        self.operation = operation
+        self.path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, cls: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, ArtifactError):
+            error.operation = self.operation
+            if self.path is not None and error.path is None:
+                error.path = self.path
 
 
 def _rebuild(cls: type[ArtifactError], state: dict[str, Any]) -> ArtifactError:

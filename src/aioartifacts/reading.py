@@ -23,6 +23,8 @@ from aioartifacts.errors import (
     DecodeError,
     IntegrityError,
     RecordError,
+    StoreError,
+    TransientStoreError,
 )
 from aioartifacts.keys import record_key
 from aioartifacts.materializers.base import Materializer, Parts
@@ -248,8 +250,13 @@ def describe_folder(path: str, got: ObjectData) -> Steps[tuple[legacy.LegacyArti
         raise RecordError(
             f"{path!r} has a metadata.json that neither aioartifacts nor FlowyML wrote; it is not an artifact",
             path=path,
-        )
+        ) from ForeignRecord(path)
     return described, sizes
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Whether what was found is no artifact, and never was one, as far as can be seen."""
+    return isinstance(error.__cause__, ForeignRecord)
 
 
 def _found_legacy(path: str, described: legacy.LegacyArtifact, sizes: Mapping[str, int]) -> Found:
@@ -357,7 +364,9 @@ def orphans(path: str, infos: Sequence[ObjectInfo]) -> Steps[list[ObjectInfo]]:
         record = decode_record(got.data, path).record
     except ArtifactNotFoundError:
         return list(infos)
-    except (RecordError, ForeignRecord):
+    except TransientStoreError:
+        raise
+    except (RecordError, ForeignRecord, StoreError):
         return []  # nobody knows what it named
     named = {f"{path}/{part.file}" for part in record.parts if part.file is not None}
     return [info for info in infos if info.key not in named]

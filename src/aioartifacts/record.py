@@ -31,6 +31,8 @@ _WRITE_ID = re.compile("[0-9a-f]{32}")
 _CRC32C = re.compile("[0-9a-f]{8}")
 _CHECKSUM_SIZE = len(',"checksum":"00000000"}')
 _SIGNATURE_SIZE = len(',"signature":""') + 64
+_NAMES = (b'{"aioartifacts":', b',"write_id":"')
+"""With the first a record begins; the second is nobody else's."""
 _PART_MAX = 2**53
 """Bytes; no store holds more in one object."""
 
@@ -90,7 +92,7 @@ class Decoded:
 
 
 class ForeignRecord(Exception):
-    """The document is JSON, but no record of this library: it has no ``aioartifacts`` field."""
+    """The document is no record of this library, nor what damage can have made of one."""
 
 
 _encoder = msgspec.json.Encoder()
@@ -161,12 +163,21 @@ def _explain_damage(raw: bytes, path: str) -> None:
     try:
         document = json.loads(raw)  # takes NaN, which FlowyML writes and msgspec refuses
     except (ValueError, RecursionError):
+        if not _resembles_ours(raw):
+            raise ForeignRecord(path) from None
         return
     if not isinstance(document, dict) or "aioartifacts" not in document:
+        if _resembles_ours(raw):
+            return
         raise ForeignRecord(path)
     version = document["aioartifacts"]
     if isinstance(version, int) and version > SCHEMA:
         raise _newer(version, path)
+
+
+def _resembles_ours(raw: bytes) -> bool:
+    """Whether it can have been a record of ours: torn, with some bytes changed, or with the zeros that a power cut leaves."""
+    return any(name in raw for name in _NAMES) or _NAMES[0].startswith(raw.rstrip(b"\0"))
 
 
 def _newer(version: int, path: str) -> RecordError:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from aioartifacts.engine import Task, is_heavy, is_light
-from aioartifacts.errors import InvalidConfigError
+from aioartifacts.errors import InvalidConfigError, Telling
 from aioartifacts.keys import materialized_path
 from aioartifacts.operations import Steps
 from aioartifacts.options import check_mapping
@@ -68,10 +68,11 @@ class Run:
         self, objects: Mapping[str, object], step_name: str, *, on_error: OnError = "raise"
     ) -> dict[str, str] | dict[str, Outcome[str]]:
         """Save many outputs of a step at once, by name; returns their locations, by name."""
-        tasks = (
-            Task(name, self._save(obj, name, step_name), light=is_light(obj))
-            for name, obj in check_mapping(objects).items()
-        )
+        with Telling("materialize_many"):
+            tasks = (
+                Task(name, self._save(obj, name, step_name), light=is_light(obj))
+                for name, obj in check_mapping(objects).items()
+            )
         return await self.store._run_many("materialize_many", objects, tasks, on_error, saves=True)
 
     @overload
@@ -107,7 +108,9 @@ class Run:
         columns: Iterable[str] | None = None,
     ) -> Any:
         """Load a step's output. Options and errors are those of `ArtifactStore.load`."""
-        return await self.store.load(self.path(name, step_name), as_type, mmap=mmap, verify=verify, columns=columns)
+        with Telling("load"):
+            path = self.path(name, step_name)
+        return await self.store.load(path, as_type, mmap=mmap, verify=verify, columns=columns)
 
     def _save(self, obj: object, name: str, step_name: str) -> Steps[str]:
         producer = {

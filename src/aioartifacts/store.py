@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
 
@@ -11,7 +11,15 @@ from aioartifacts import protocol, reading, upkeep
 from aioartifacts.blocking import BlockingEngine
 from aioartifacts.budget import ByteBudget
 from aioartifacts.engine import Engine, Task, first_with_notes, is_heavy, is_light
-from aioartifacts.errors import ArtifactError, ArtifactNotFoundError, DecodeError, InvalidConfigError, InvalidPathError
+from aioartifacts.errors import (
+    ArtifactError,
+    ArtifactNotFoundError,
+    DecodeError,
+    InvalidConfigError,
+    InvalidPathError,
+    RecordError,
+    Telling,
+)
 from aioartifacts.explaining import explain
 from aioartifacts.keys import RECORD, check_path, check_prefix, path_of_record
 from aioartifacts.objects.base import AsyncObjectStore, BlockingObjectStore
@@ -234,15 +242,21 @@ class ArtifactStore:
             MissingDependencyError: a package that the format needs is not installed.
             StoreError: the back end failed.
         """
-        check_type(as_type)
-        return await self._run("load", self._load(path, as_type, load_options(mmap, verify, columns)))
+        with Telling("load", path):
+            check_type(as_type)
+            options = load_options(mmap, verify, columns)
+        return await self._run("load", self._load(path, as_type, options))
 
     async def exists(self, path: str) -> bool:
         """Say whether there is an artifact. Reads nothing."""
         return await self._run("exists", self._exists(path))
 
     async def delete(self, path: str) -> bool:
-        """Remove an artifact, and answer whether there was one. Artifacts below its path stay."""
+        """Remove an artifact, and answer whether there was one. Artifacts below its path stay.
+
+        Raises:
+            RecordError: what is there is no record of an artifact, or that of a newer version; it stays.
+        """
         return await self._run("delete", self._delete(path))
 
     async def get_metadata(self, path: str) -> dict[str, Any] | None:
@@ -299,24 +313,27 @@ class ArtifactStore:
     async def list_artifacts(self, prefix: str = "") -> list[str]:
         """Return the paths of all artifacts at or under *prefix*, by whole segments, sorted."""
         found: list[str] = []
-        async for page in self._record_paths(prefix, "list_artifacts"):
-            found += page
+        with Telling("list_artifacts"):
+            async for page in self._record_paths(prefix):
+                found += page
         return sorted(found)
 
     async def iter_artifacts(self, prefix: str = "") -> AsyncIterator[ArtifactInfo]:
         """Iterate over what is known of all artifacts at or under *prefix*, in no particular order, however many there are.
 
-        Artifacts that are removed meanwhile are left out. A damaged record raises `RecordError`.
+        Artifacts that are removed meanwhile are left out, and so is a ``metadata.json`` that never was a record, though `list_artifacts`
+        and `exists`, which read nothing, take it for one. A damaged record raises `RecordError`.
         """
-        async for page in self._record_paths(prefix, "iter_artifacts"):
-            tasks = (Task(path, self._info(path)) for path in page)
-            outcomes = await self._engine.run_many(tasks, fail_fast=False)
-            for path in page:
-                error = outcomes.errors.get(path)
-                if error is None:
-                    yield outcomes.results[path]
-                elif not isinstance(error, ArtifactNotFoundError):
-                    raise _named(error, "iter_artifacts")
+        with Telling("iter_artifacts"):
+            async for page in self._record_paths(prefix):
+                tasks = (Task(path, self._info(path)) for path in page)
+                outcomes = await self._engine.run_many(tasks, fail_fast=False)
+                for path in page:
+                    error = outcomes.errors.get(path)
+                    if error is None:
+                        yield outcomes.results[path]
+                    elif not isinstance(error, ArtifactNotFoundError) and not reading.is_foreign(error):
+                        raise error
 
     @overload
     async def save_many(
@@ -343,10 +360,11 @@ class ArtifactStore:
         `ExceptionGroup`; with ``on_error="collect"`` every path gets an `Outcome`, and nothing is raised.
         """
         check_flag(overwrite, "overwrite")
-        tasks = (
-            Task(path, self._save(obj, path, None, overwrite, None), light=is_light(obj))
-            for path, obj in check_mapping(artifacts).items()
-        )
+        with Telling("save_many"):
+            tasks = (
+                Task(path, self._save(obj, path, None, overwrite, None), light=is_light(obj))
+                for path, obj in check_mapping(artifacts).items()
+            )
         return await self._run_many("save_many", artifacts, tasks, on_error, saves=True)
 
     @overload
@@ -365,8 +383,9 @@ class ArtifactStore:
         self, paths: Iterable[str], *, mmap: bool = False, verify: bool = True, on_error: OnError = "raise"
     ) -> dict[str, Any] | dict[str, Outcome[Any]]:
         """Load many objects at once; returns them by path, as the path was given. Errors as in `save_many`."""
-        options = load_options(mmap, verify, None)
-        distinct = check_many(paths)
+        with Telling("load_many"):
+            options = load_options(mmap, verify, None)
+            distinct = check_many(paths)
         tasks = (Task(path, self._load(path, None, options)) for path in distinct)
         return await self._run_many("load_many", distinct, tasks, on_error)
 
@@ -422,42 +441,45 @@ class ArtifactStore:
         self, paths: Iterable[str], *, on_error: OnError = "raise"
     ) -> dict[str, bool] | dict[str, Outcome[bool]]:
         """Remove many artifacts at once; answers by path whether there was one. Errors as in `save_many`."""
-        distinct = check_many(paths)
+        with Telling("delete_many"):
+            distinct = check_many(paths)
         tasks = (Task(path, self._delete(path)) for path in distinct)
         return await self._run_many("delete_many", distinct, tasks, on_error)
 
     async def delete_tree(self, prefix: str) -> int:
-        """Remove every artifact at or under *prefix*, by whole segments, and answer how many there were.
+        """Remove every artifact at or under *prefix*, by whole segments, and answer how many there were. What else lies there stays.
 
         Raises:
             InvalidPathError: *prefix* is empty. A whole store is removed by removing its folder or its bucket.
         """
-        checked = self._prefix(prefix, "delete_tree")
-        if not checked:
-            raise InvalidPathError(
-                f"delete_tree({prefix!r}) would remove the whole store; name a prefix, or remove its folder or bucket yourself",
-                path=prefix,
-                operation="delete_tree",
-            )
         removed = 0
-        async for page in self._record_paths(checked, "delete_tree"):
-            outcomes = await self._engine.run_many((Task(path, self._delete(path)) for path in page), fail_fast=True)
-            if outcomes.errors:
-                raise _named(first_with_notes(list(outcomes.errors.values())), "delete_tree")
-            removed += sum(outcomes.results.values())
+        with Telling("delete_tree"):
+            checked = self._prefix(prefix)
+            if not checked:
+                raise InvalidPathError(
+                    f"delete_tree({prefix!r}) would remove the whole store; name a prefix, or remove its folder or bucket yourself",
+                    path=prefix,
+                )
+            async for page in self._record_paths(checked):
+                tasks = (Task(path, self._delete_ours(path)) for path in page)
+                outcomes = await self._engine.run_many(tasks, fail_fast=True)
+                if outcomes.errors:
+                    raise first_with_notes(list(outcomes.errors.values()))
+                removed += sum(outcomes.results.values())
         return removed
 
     def run(self, run_id: str, project_name: str = "default", *, date: datetime.date | str | None = None) -> Run:
         """Return a handle that pins project, run and date (today's in UTC, or the given one), so that a retry lands in the same place."""
-        return Run(self, run_id, project_name, date=date)
+        with Telling("run"):
+            return Run(self, run_id, project_name, date=date)
 
     async def verify(self, prefix: str = "", *, on_progress: OnProgress | None = None) -> VerifyReport:
         """Read every part of every artifact at or under *prefix* and compare it with its record; nothing is decoded or changed.
 
-        *on_progress* is called after each artifact. What is damaged is in the report, not raised.
+        *on_progress* is called after each artifact. What is damaged, or cannot be read, is in the report, not raised.
         """
-        checked = self._prefix(prefix, "verify")
-        return await _telling("verify", upkeep.verify(self._engine, self._config, checked, on_progress))
+        with Telling("verify"):
+            return await upkeep.verify(self._engine, self._config, self._prefix(prefix), on_progress)
 
     async def sweep(
         self,
@@ -472,9 +494,9 @@ class ArtifactStore:
         Without a *prefix* also temporary files and empty folders. Only reports unless *dry_run* is false. A save that is still under
         way must not be older than *grace*; saves refuse to commit after 24 hours, so the default is safe.
         """
-        checked = self._prefix(prefix, "sweep")
         check_flag(dry_run, "dry_run")
-        return await _telling("sweep", upkeep.sweep(self._engine, checked, grace, dry_run, on_progress))
+        with Telling("sweep"):
+            return await upkeep.sweep(self._engine, self._prefix(prefix), grace, dry_run, on_progress)
 
     # The store itself
 
@@ -484,7 +506,8 @@ class ArtifactStore:
         Raises:
             StoreError: it cannot; the message says why.
         """
-        await _telling("validate", self._engine.validate())
+        with Telling("validate"):
+            await self._engine.validate()
         return True
 
     def to_dict(self) -> dict[str, Any]:
@@ -518,12 +541,18 @@ class ArtifactStore:
         relative = self._objects.relative(path) if type(path) is str and path else None
         return check_path(path if relative is None else relative)
 
-    def _prefix(self, prefix: str, operation: str) -> str:
+    def _prefix(self, prefix: str) -> str:
+        relative = self._objects.relative(prefix) if type(prefix) is str and prefix else None
+        return check_prefix(prefix if relative is None else relative)
+
+    def _at(self, path: str, steps: Callable[[str], Steps[T]]) -> Steps[T]:
+        """Steps for the artifact at *path*; their errors tell that it is this one, whatever object they came from."""
+        checked = self._path(path)
         try:
-            relative = self._objects.relative(prefix) if type(prefix) is str and prefix else None
-            return check_prefix(prefix if relative is None else relative)
+            return (yield from steps(checked))
         except ArtifactError as error:
-            raise _named(error, operation) from None
+            error.path = checked
+            raise
 
     def _save(
         self,
@@ -535,9 +564,9 @@ class ArtifactStore:
         producer: Mapping[str, str] | None = None,
     ) -> Steps[str]:
         checked = self._path(path)
-        if format is not None and type(format) is not str:
-            raise InvalidConfigError(f"format is the name of a format, or None, not {format!r}", path=checked)
         try:
+            if format is not None and type(format) is not str:
+                raise InvalidConfigError(f"format is the name of a format, or None, not {format!r}")
             yield from protocol.save(
                 artifact,
                 checked,
@@ -548,7 +577,7 @@ class ArtifactStore:
                 producer=producer,
             )
         except ArtifactError as error:
-            error.path = error.path or checked
+            error.path = checked
             raise
         return self._objects.location(checked)
 
@@ -557,7 +586,7 @@ class ArtifactStore:
         try:
             loaded = yield from reading.load(checked, self._config, options)
         except ArtifactError as error:
-            error.path = error.path or checked
+            error.path = checked
             raise
         if as_type is not None and not isinstance(loaded, as_type):
             wanted = getattr(as_type, "__qualname__", as_type)
@@ -569,22 +598,31 @@ class ArtifactStore:
         return loaded
 
     def _exists(self, path: str) -> Steps[bool]:
-        return (yield from reading.exists(self._path(path)))
+        return self._at(path, reading.exists)
 
     def _delete(self, path: str) -> Steps[bool]:
-        return (yield from protocol.delete(self._path(path), self._config))
+        return self._at(path, lambda checked: protocol.delete(checked, self._config))
+
+    def _delete_ours(self, path: str) -> Steps[bool]:
+        try:
+            return (yield from self._delete(path))
+        except RecordError as error:
+            if reading.is_foreign(error):
+                return False
+            raise
 
     def _look(self, path: str) -> Steps[reading.Found | None]:
-        return (yield from reading.look(self._path(path), self._config))
+        return self._at(path, lambda checked: reading.look(checked, self._config))
 
     def _explain(self, path: str) -> Steps[Explanation]:
-        return (yield from explain(self._path(path), self._config))
+        return self._at(path, lambda checked: explain(checked, self._config))
 
     def _open_part(self, path: str, part: str | None) -> Steps[BinaryIO]:
-        return memory_stream((yield from reading.read_part(self._path(path), part, self._config)))
+        data = yield from self._at(path, lambda checked: reading.read_part(checked, part, self._config))
+        return memory_stream(data)
 
     def _info(self, path: str) -> Steps[ArtifactInfo]:
-        found = yield from reading.find(self._path(path), self._config)
+        found = yield from self._at(path, lambda checked: reading.find(checked, self._config))
         summary, preview = split(found.summary)
         return ArtifactInfo(
             path=found.path,
@@ -604,16 +642,13 @@ class ArtifactStore:
             preview=preview,
         )
 
-    async def _record_paths(self, prefix: str, operation: str) -> AsyncIterator[list[str]]:
-        checked = self._prefix(prefix, operation)
-        try:
-            async for page in self._engine.pages(checked, name=RECORD):
-                yield [path for info in page if (path := path_of_record(info.key)) is not None]
-        except ArtifactError as error:
-            raise _named(error, operation) from error.__cause__
+    async def _record_paths(self, prefix: str) -> AsyncIterator[list[str]]:
+        async for page in self._engine.pages(self._prefix(prefix), name=RECORD):
+            yield [path for info in page if (path := path_of_record(info.key)) is not None]
 
     async def _run(self, operation: str, steps: Steps[T], *, heavy: bool = False) -> T:
-        return await _telling(operation, self._engine.run(steps, heavy=heavy))
+        with Telling(operation):
+            return await self._engine.run(steps, heavy=heavy)
 
     async def _run_many(
         self,
@@ -625,12 +660,14 @@ class ArtifactStore:
         saves: bool = False,
     ) -> dict[str, T] | dict[str, Outcome[T]]:
         """Carry out many verbs; the answers come in the order of *names*."""
-        if on_error not in ("raise", "collect"):
-            raise InvalidConfigError(f"on_error is 'raise' or 'collect', not {on_error!r}")
-        outcomes = await self._engine.run_many(tasks, fail_fast=on_error == "raise", saves=saves)
+        with Telling(operation):
+            if on_error not in ("raise", "collect"):
+                raise InvalidConfigError(f"on_error is 'raise' or 'collect', not {on_error!r}")
+            outcomes = await self._engine.run_many(tasks, fail_fast=on_error == "raise", saves=saves)
         results, errors = outcomes.results, outcomes.errors
         for error in errors.values():
-            _named(error, operation)
+            if isinstance(error, ArtifactError):
+                error.operation = operation
         if on_error == "collect":
             return {name: Outcome(error=errors[name]) if name in errors else Outcome(results[name]) for name in names}
         if errors:
@@ -646,22 +683,6 @@ def _rebuild(cls: type[ArtifactStore], objects: Any, name: str, options: dict[st
     store = cls.__new__(cls)
     ArtifactStore.__init__(store, objects, name=name, **options)
     return store
-
-
-async def _telling(operation: str, call: Coroutine[Any, Any, T]) -> T:
-    """Await *call*; its errors tell which verb it was."""
-    try:
-        return await call
-    except ArtifactError as error:
-        _named(error, operation)
-        raise
-
-
-def _named(error: BaseException, operation: str) -> BaseException:
-    """The error, telling which verb it was, unless it does already."""
-    if isinstance(error, ArtifactError):
-        error.operation = error.operation or operation
-    return error
 
 
 __all__ = ["ArtifactStore"]

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 from aioartifacts import reading
 from aioartifacts.engine import Engine, Task
-from aioartifacts.errors import ArtifactNotFoundError, IntegrityError, InvalidConfigError
+from aioartifacts.errors import (
+    ArtifactError,
+    ArtifactNotFoundError,
+    IntegrityError,
+    InvalidConfigError,
+    StoreError,
+    TransientStoreError,
+)
 from aioartifacts.keys import path_of_part, path_of_record
 from aioartifacts.operations import Config, Delete, Steps
 from aioartifacts.types import ObjectInfo, SweepReport, TransferEvent, VerifyReport
@@ -31,13 +39,19 @@ async def verify(engine: Engine, config: Config, prefix: str, on_progress: OnPro
                 continue  # deleted meanwhile
             artifacts += 1
             size += outcomes.results.get(path, 0)
-            if isinstance(error, IntegrityError):
+            if isinstance(error, IntegrityError) or _is_of_one_object(error):
                 damaged[path] = error
+                error.path, error.operation = path, "verify"
             elif error is not None:
                 raise error
             if on_progress is not None:
                 on_progress(TransferEvent("verify", path, artifacts, size))
     return VerifyReport(artifacts, size, damaged, orphans)
+
+
+def _is_of_one_object(error: BaseException | None) -> TypeGuard[StoreError]:
+    """Whether the store failed at a single object: one that cannot be read, not a store that cannot be reached."""
+    return isinstance(error, StoreError) and not isinstance(error, TransientStoreError) and bool(error.path)
 
 
 async def sweep(
@@ -54,8 +68,8 @@ async def sweep(
         orphans = await _orphans(engine, old)
         if not dry_run:
             outcomes = await engine.run_many((Task(info.key, _delete(info)) for info in orphans), fail_fast=True)
-            for error in outcomes.errors.values():
-                raise error
+            for key, error in outcomes.errors.items():
+                raise _at(path_of_part(key), error)
         for info in orphans:
             swept.append(info)
             size += info.size
@@ -77,9 +91,15 @@ async def _orphans(engine: Engine, listed: Sequence[ObjectInfo]) -> list[ObjectI
             parts.setdefault(path, []).append(info)
     tasks = (Task(path, reading.orphans(path, infos)) for path, infos in parts.items())
     outcomes = await engine.run_many(tasks, fail_fast=False)
-    for error in outcomes.errors.values():
-        raise error
+    for path, error in outcomes.errors.items():
+        raise _at(path, error)
     return [info for found in outcomes.results.values() for info in found]
+
+
+def _at(path: str | None, error: BaseException) -> BaseException:
+    if isinstance(error, ArtifactError):
+        error.path = path or error.path
+    return error
 
 
 def _delete(info: ObjectInfo) -> Steps[None]:

@@ -94,7 +94,9 @@ def test_wrong_checksum_is_damage() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"\xff", b"[" * 100_000, b'{"aioartifacts":1}', b'{"aioartifacts":1,"checksum":"0000000g"}']
+    "data",
+    [b"", b"{", b'{"aioart', bytes(100), b'{"aioartifacts"\0', b'{"aioartifacts":1}', b'{"aioartifacts":1,"checksum":"0000000g"}',
+     b'{"aioartifactr":1,"path":"p/q","write_id":"0"}'],
 )
 def test_no_checksum_is_damage(data: bytes) -> None:
     error = refusal(data)
@@ -109,7 +111,9 @@ def test_checksum_must_be_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"{}", b"[]", b"1", b'{"type":"x"}', b'{"a":NaN}', b"null", b'"aioartifacts"', sealed(b'{"a":1')]
+    "data",
+    [b"{}", b"[]", b"1", b'{"type":"x"}', b'{"a":NaN}', b"null", b'"aioartifacts"', sealed(b'{"a":1'), b"\xff", b"[" * 100_000,
+     b"not JSON", b'{ "aioartifacts', b"\0x"],
 )
 def test_what_others_wrote_is_foreign(data: bytes) -> None:
     with pytest.raises(ForeignRecord) as caught:

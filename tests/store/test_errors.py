@@ -434,3 +434,87 @@ async def test_what_a_materializer_misses_elsewhere_is_no_missing_part(store):
     with pytest.raises(DecodeError, match="there is no artifact 'gone'") as caught:
         await store.load("x")
     assert caught.value.path == "x"
+
+
+# The verb and the path, whatever lies below said
+
+
+VERBS = {
+    "save": lambda store: store.save(BIG, "x/y"),
+    "load": lambda store: store.load("x/y"),
+    "exists": lambda store: store.exists("x/y"),
+    "delete": lambda store: store.delete("x/y"),
+    "get_metadata": lambda store: store.get_metadata("x/y"),
+    "size": lambda store: store.size("x/y"),
+    "info": lambda store: store.info("x/y"),
+    "explain": lambda store: store.explain("x/y"),
+    "open_part": lambda store: store.open_part("x/y"),
+    "save_many": lambda store: store.save_many({"x/y": [1]}, on_error="collect"),
+    "load_many": lambda store: store.load_many(["x/y"], on_error="collect"),
+    "delete_many": lambda store: store.delete_many(["x/y"], on_error="collect"),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_verb_and_path_of_what_an_object_store_refuses(kind, objects, verb):
+    await over(kind, objects).save(1, "x/y")
+    broken = FaultyObjectStore(
+        objects, Fault("*", lambda: StoreError("broken", path="x/y/metadata.json", operation="get"), key="x/y*", times=None)
+    )
+    call = VERBS[verb](over(kind, broken))
+    if verb.endswith("_many"):
+        error = (await call)["x/y"].error
+    else:
+        with pytest.raises(StoreError, match="broken") as caught:
+            await call
+        error = caught.value
+    assert (error.path, error.operation) == ("x/y", verb)
+
+
+@pytest.mark.parametrize("root_is", ["a file", "below a file"])
+async def test_each_of_many_is_told_when_the_root_is_no_folder(tmp_path, root_is):
+    (tmp_path / "file").write_text("")
+    store = aioartifacts.LocalArtifactStore(tmp_path / "file" if root_is == "a file" else tmp_path / "file" / "root")
+    outcomes = await store.save_many({"a": 1, "b": 2, "c": BIG}, on_error="collect")
+    assert {path: (o.error.path, o.error.operation) for path, o in outcomes.items()} == {
+        path: (path, "save_many") for path in "abc"
+    }
+    with pytest.raises(StoreError) as caught:
+        await store.validate()
+    assert caught.value.operation == "validate"
+    with pytest.raises(ArtifactError) as caught:
+        await store.list_artifacts()
+    assert caught.value.operation == "list_artifacts"
+
+
+REFUSED = {
+    "load": [
+        lambda store: store.load("a", as_type=5),
+        lambda store: store.load("a", columns="x"),
+        lambda store: store.load("a", verify="no"),
+    ],
+    "save": [lambda store: store.save(1, "a", format=5)],
+    "save_many": [lambda store: store.save_many(["a"]), lambda store: store.save_many({"a": 1}, on_error="no")],
+    "load_many": [lambda store: store.load_many("a"), lambda store: store.load_many(["a"], on_error="no")],
+    "delete_many": [lambda store: store.delete_many("a"), lambda store: store.delete_many(["a"], on_error="no")],
+    "materialize_many": [lambda store: store.materialize_many(["a"], "r", "s")],
+}
+
+
+@pytest.mark.parametrize("verb", REFUSED)
+async def test_verb_of_arguments_that_make_no_sense(store, verb):
+    for call in REFUSED[verb]:
+        with pytest.raises(ArtifactError) as caught:
+            await call(store)
+        assert caught.value.operation == verb
+        if verb in ("load", "save"):
+            assert caught.value.path == "a"
+
+
+async def test_verb_of_a_run_that_makes_no_sense(store):
+    with pytest.raises(InvalidConfigError) as caught:
+        store.run("r", date="yesterday")
+    assert caught.value.operation == "run"
+    with pytest.raises(ArtifactError) as caught:
+        await store.run("r").load("a/b", "s")
+    assert caught.value.operation == "load"

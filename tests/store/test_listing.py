@@ -127,6 +127,37 @@ async def test_damaged_record_is_told_by_iteration(store, objects):
     assert (caught.value.path, caught.value.operation) == ("a", "iter_artifacts")
 
 
+STRANGE = [b'{"name":"mine"}', b"not json", b"[1]", b"\xff\xfe", b"name: mine\n"]
+"""What others may call metadata.json."""
+
+
+@pytest.mark.parametrize("data", STRANGE)
+async def test_strangers_are_left_out_of_iteration(store, objects, data):
+    await store.save(1, "a")
+    write(objects, "b/metadata.json", data)
+    assert [info.path async for info in store.iter_artifacts()] == ["a"]
+    assert await store.list_artifacts() == ["a", "b"], "which reads nothing"
+
+
+@pytest.mark.parametrize("data", STRANGE)
+async def test_strangers_are_neither_deleted_nor_replaced(store, objects, data):
+    write(objects, "b/metadata.json", data)
+    for call in (store.delete("b"), store.load("b"), store.info("b")):
+        with pytest.raises(RecordError, match="neither aioartifacts nor FlowyML"):
+            await call
+    with pytest.raises(ConflictError, match="neither aioartifacts nor FlowyML"):
+        await store.save(1, "b")
+    assert everything(objects) == {"b/metadata.json": data}
+
+
+@pytest.mark.parametrize("data", STRANGE)
+async def test_delete_tree_goes_past_strangers(store, objects, data):
+    await store.save_many({"a/1": 1, "a/2": BIG})
+    write(objects, "a/b/metadata.json", data)
+    assert await store.delete_tree("a") == 2
+    assert everything(objects) == {"a/b/metadata.json": data}
+
+
 # delete_tree
 
 

@@ -76,6 +76,42 @@ async def test_missing_part_is_reported(store: aa.ArtifactStore, objects: Blocki
     assert "missing" in str(report.damaged["a"])
 
 
+@pytest.mark.parametrize("size", [0, 1, 10, 100, -1])
+async def test_torn_record_is_reported(store: aa.ArtifactStore, objects: BlockingObjectStore, size: int) -> None:
+    await store.save(1, "a")
+    whole = bytes(objects.get(record_key("a")).data)
+    for torn in (whole[:-1] if size < 0 else whole[:size], bytes(len(whole)), whole[:size].ljust(len(whole), b"\0")):
+        objects.put(record_key("a"), Buffers(torn))
+        assert isinstance((await store.verify()).damaged["a"], aa.RecordError)
+        with pytest.raises(aa.RecordError):
+            [info async for info in store.iter_artifacts()]
+        assert await store.delete("a"), "it can have been ours"
+
+
+async def test_what_cannot_be_read_is_reported(store: aa.ArtifactStore, objects: BlockingObjectStore) -> None:
+    await store.save_many({"a": LARGE, "b": LARGE, "c": 1})
+    denied = Fault(
+        "get", lambda: aa.PermissionDeniedError("not for you", path="b/metadata.json"), key="b/metadata.json", times=None
+    )
+    faulty = aa.ArtifactStore(FaultyObjectStore(objects, denied))
+    report = await faulty.verify()
+    assert (report.artifacts, list(report.orphans)) == (3, [])
+    error = report.damaged["b"]
+    assert report.damaged.keys() == {"b"}
+    assert isinstance(error, aa.PermissionDeniedError)
+    assert (error.path, error.operation) == ("b", "verify")
+    assert list((await faulty.sweep(grace=0, dry_run=False)).removed) == []
+    assert await store.load("b") == LARGE
+
+
+async def test_store_that_cannot_be_reached_is_no_damage(store: aa.ArtifactStore, objects: BlockingObjectStore) -> None:
+    await store.save(1, "a")
+    away = Fault("get", lambda: aa.TransientStoreError("away", path="a/metadata.json"), times=None)
+    with pytest.raises(aa.TransientStoreError) as caught:
+        await aa.ArtifactStore(FaultyObjectStore(objects, away)).verify()
+    assert caught.value.operation == "verify"
+
+
 async def test_damaged_record_is_reported(store: aa.ArtifactStore, objects: BlockingObjectStore) -> None:
     await store.save(1, "a")
     objects.put(record_key("a"), Buffers(b'{"aioartifacts":1}'))
