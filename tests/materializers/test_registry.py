@@ -281,8 +281,10 @@ def test_a_broken_plug_in_matters_only_to_its_own_formats_and_types() -> None:
         registry.for_format("elsewhere")
     assert "no_such_package_anywhere" in caught.value.__notes__[0]
     for ask in (lambda: formats(registry, shapes.Plain(1)), lambda: registry.for_format("shapes-x")):
-        with pytest.raises(MaterializerError, match=r"plug-in 'shapes' \(no_such_package_anywhere:X\) of an unknown distribution"):
+        with pytest.raises(MaterializerError, match=r"plug-in 'shapes' \(no_such_package_anywhere:X\) of an unknown distribution") as caught:
             ask()
+        assert caught.value.path is None
+        caught.value.path = "what the store that asked makes of it"
 
 
 def test_a_registry_pickles_with_what_is_registered(registry: MaterializerRegistry) -> None:

@@ -15,6 +15,7 @@ from aioartifacts.errors import (
     PermissionDeniedError,
     StoreError,
 )
+from aioartifacts.objects.base import Buffers
 from aioartifacts.objects.local import LocalObjectStore, posix
 
 
@@ -62,6 +63,23 @@ def test_validate_makes_the_root_and_leaves_no_trial(store):
     store.validate()
     assert os.path.isdir(store.root)
     assert files(store.root) == set()
+
+
+@pytest.mark.parametrize("verb", ["validate", "put"])
+def test_root_that_could_never_be_made(store, monkeypatch, verb):
+    """As below /proc, where making a folder fails as if the one above were missing."""
+
+    def fail(folder, *_, **__):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
+
+    monkeypatch.setattr(os, "mkdir", fail)
+    with pytest.raises(PermissionDeniedError) as caught:
+        store.validate() if verb == "validate" else store.put("a", Buffers(b"x"))
+    above = os.path.dirname(store.root)
+    what = store.root if verb == "validate" else f"'a' in {store.root}"
+    assert caught.value.message == (
+        f"cannot {verb} {what}: no folder can be made in {above}; give this user the right to do so, or choose another root"
+    )
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755, 0o775, 0o2770])

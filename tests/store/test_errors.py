@@ -518,3 +518,20 @@ async def test_verb_of_a_run_that_makes_no_sense(store):
     with pytest.raises(ArtifactError) as caught:
         await store.run("r").load("a/b", "s")
     assert caught.value.operation == "load"
+
+
+@pytest.mark.parametrize("kind", ["local", "memory"])
+async def test_one_failure_of_many_is_told_for_each_of_them(kind, objects):
+    """What is put together fails together; each path has an error of its own."""
+    cause = OSError("the disk")
+
+    def broken() -> StoreError:
+        error = StoreError("broken", path="a/metadata.json", operation="put")
+        error.__cause__ = cause
+        return error
+
+    store = over(kind, FaultyObjectStore(objects, Fault("put_many", broken, times=None)))
+    outcomes = await store.save_many({"a": 1, "b": 2}, on_error="collect")
+    assert {path: (o.error.path, o.error.operation, o.error.__cause__) for path, o in outcomes.items()} == {
+        path: (path, "save_many", cause) for path in "ab"
+    }

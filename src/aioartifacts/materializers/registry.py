@@ -28,6 +28,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from threading import RLock
@@ -350,7 +351,7 @@ class MaterializerRegistry:
                     opened = error
                 self._loaded[key] = opened
         if isinstance(opened, MaterializerError):
-            raise opened
+            raise copy(opened) from opened.__cause__  # each call tells its own path in it
         return opened
 
 

@@ -344,8 +344,15 @@ class Tree:
                 missing.append(folder)
                 folder = os.path.dirname(folder)
             for folder in reversed(missing):
-                with contextlib.suppress(FileExistsError):
+                try:
                     os.mkdir(folder, FOLDER_MODE)
+                except FileExistsError:
+                    pass
+                except FileNotFoundError as error:
+                    above = os.path.dirname(folder)
+                    if os.path.isdir(above):  # as /proc says
+                        raise PermissionError(errno.EPERM, f"no folder can be made in {above}") from error
+                    raise
                 self.made.add(os.path.dirname(folder))
             self._open_root()
 
