@@ -7,7 +7,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from benchmarks import ours, peers
+from benchmarks import orchestrators, ours, peers
 from benchmarks.harness import Contender, Row, Workload
 
 
@@ -66,6 +66,7 @@ def workloads(quick: bool) -> Sequence[Workload]:
         made["a forest of 200 trees"] = forest(2 if quick else 200)
     contenders: list[type[Contender]] = [
         ours.Facade, OnTheLoop, AsPickle, AsPickleOnTheLoop, peers.Pickle, peers.FlowyML, peers.Joblib,
+        orchestrators.Metaflow, orchestrators.MLflow, orchestrators.Prefect,
     ]  # fmt: skip
     return [
         Workload(

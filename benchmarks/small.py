@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import ours, peers, raw
+from benchmarks import orchestrators, ours, peers, raw
 from benchmarks.harness import Row, Workload
 
 
@@ -47,7 +47,7 @@ def workloads(quick: bool) -> Sequence[Workload]:
                 ours.Bulk, ours.OneByOne, ours.Together, ours.Facade,
                 ours.WithoutPreviews, ours.ExecutorHops, raw.Calls,
                 peers.FlowyML, peers.FlowyMLWithMetadata, peers.Obstore, peers.ObstoreAsync, peers.Joblib, peers.DiskCache,
-                peers.Fsspec,
+                peers.Fsspec, orchestrators.Metaflow, orchestrators.MLflow, orchestrators.Prefect,
             ],
         )
     ]  # fmt: skip
