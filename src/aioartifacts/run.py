@@ -38,7 +38,8 @@ class Run:
         self.store = store
         self.run_id = run_id
         self.project_name = project_name
-        self.date = _as_date(date)
+        with Telling("run"):
+            self.date = _as_date(date)
 
     def path(self, name: str, step_name: str) -> str:
         """Return the path of a step's output.

@@ -470,8 +470,7 @@ class ArtifactStore:
 
     def run(self, run_id: str, project_name: str = "default", *, date: datetime.date | str | None = None) -> Run:
         """Return a handle that pins project, run and date (today's in UTC, or the given one), so that a retry lands in the same place."""
-        with Telling("run"):
-            return Run(self, run_id, project_name, date=date)
+        return Run(self, run_id, project_name, date=date)
 
     async def verify(self, prefix: str = "", *, on_progress: OnProgress | None = None) -> VerifyReport:
         """Read every part of every artifact at or under *prefix* and compare it with its record; nothing is decoded or changed.
