@@ -13,6 +13,20 @@ figures: dict[str, dict[str, object]] = {}
 """By proof. A proof is carried out by one process."""
 
 
+def count(proof: str, **counts: int) -> None:
+    """Add to what a proof has counted."""
+    found = figures.setdefault(proof, {})
+    for name, n in counts.items():
+        before = found.get(name, 0)
+        assert isinstance(before, int)
+        found[name] = before + n
+
+
+def state(proof: str, **values: object) -> None:
+    """Set a figure that is not a sum."""
+    figures.setdefault(proof, {}).update(values)
+
+
 def told() -> dict[str, dict[str, str]]:
     """The figures in words, as one process passes them on to another."""
     return {proof: {name: str(value) for name, value in counted.items()} for proof, counted in figures.items()}

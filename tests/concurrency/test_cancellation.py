@@ -15,6 +15,7 @@ from typing import Literal
 
 import anyio
 import pytest
+from figures import count
 from holding import HANG, Gate, Pieces, beneath, contents, held, orphans, over, strays, turns, values
 
 from aioartifacts import ArtifactStore
@@ -191,6 +192,7 @@ async def test_cancelled_at_every_call(
     assert len(stopped) >= verb.calls, "the stores make fewer calls than they used to: fewer points are tried"
     for objects, left in stopped:
         assert contents(objects) == left, "something changed after the call had returned"
+    count("cancellation", points=len(stopped))
 
 
 @pytest.mark.parametrize("kind", ["memory", "async"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from figures import FULL, figures
+from figures import FULL
 
 T = TypeVar("T")
 
@@ -20,17 +20,3 @@ def sample(points: Sequence[T], every: int, offset: int = 0) -> Sequence[T]:
         return points
     kept = set(range(offset % every, len(points), every)) | {0, len(points) - 1}
     return [points[i] for i in sorted(kept)]
-
-
-def count(proof: str, **counts: int) -> None:
-    """Add to what a proof has counted."""
-    found = figures.setdefault(proof, {})
-    for name, n in counts.items():
-        before = found.get(name, 0)
-        assert isinstance(before, int)
-        found[name] = before + n
-
-
-def state(proof: str, **values: object) -> None:
-    """Set a figure that is not a sum."""
-    figures.setdefault(proof, {}).update(values)

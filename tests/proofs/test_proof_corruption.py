@@ -8,7 +8,8 @@ from pathlib import Path
 
 import proof_writer
 import pytest
-from proof_scale import count, sample, scaled
+from figures import count
+from proof_scale import sample, scaled
 
 import aioartifacts as aa
 from aioartifacts import sync

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import proof_writer
 import pytest
+from figures import count
 from proof_leftovers import judge, leftovers, prepare
-from proof_scale import count, sample
+from proof_scale import sample
 from proof_tracing import Writers
 
 CALLS = re.compile(

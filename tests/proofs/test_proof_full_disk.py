@@ -6,9 +6,9 @@ from pathlib import Path
 
 import proof_writer
 import pytest
+from figures import count
 from proof_disk import small_disk
 from proof_leftovers import leftovers, loaded
-from proof_scale import count
 
 import aioartifacts as aa
 from aioartifacts import sync

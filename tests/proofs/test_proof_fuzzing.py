@@ -7,7 +7,8 @@ import json
 import random
 from collections.abc import Callable
 
-from proof_scale import count, scaled
+from figures import count
+from proof_scale import scaled
 
 import aioartifacts as aa
 from aioartifacts import legacy, sync

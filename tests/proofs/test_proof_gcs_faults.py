@@ -9,7 +9,8 @@ from typing import Any
 
 import proof_writer
 import pytest
-from proof_scale import FULL, count, scaled, state
+from figures import FULL, count, state
+from proof_scale import scaled
 
 import aioartifacts as aa
 from aioartifacts.objects.gcs import GCSObjectStore

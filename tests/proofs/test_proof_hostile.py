@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from proof_scale import count
+from figures import count
 
 import aioartifacts as aa
 from aioartifacts import sync

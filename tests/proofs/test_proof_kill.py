@@ -7,8 +7,9 @@ from pathlib import Path
 
 import proof_writer
 import pytest
+from figures import count
 from proof_leftovers import judge, prepare
-from proof_scale import count, sample
+from proof_scale import sample
 from proof_tracing import Writers
 
 

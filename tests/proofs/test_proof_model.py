@@ -9,10 +9,11 @@ from typing import Any
 
 import proof_writer
 import pytest
+from figures import FULL, count
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from proof_scale import FULL, count, scaled
+from proof_scale import scaled
 
 import aioartifacts as aa
 from aioartifacts import sync

@@ -13,9 +13,10 @@ from pathlib import Path
 import proof_busy_writer
 import proof_tracing
 import proof_writer
+from figures import count
 from proof_disk import FLUSHED_LOG, NOTHING_FLUSHED, cut_power, disk, make_disk
 from proof_leftovers import leftovers
-from proof_scale import count, scaled
+from proof_scale import scaled
 
 import aioartifacts as aa
 

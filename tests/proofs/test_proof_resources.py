@@ -15,7 +15,8 @@ from typing import Any
 
 import proof_load
 import pytest
-from proof_scale import FULL, scaled, state
+from figures import FULL, state
+from proof_scale import scaled
 from proof_tracing import ENVIRONMENT
 
 from aioartifacts.testing.gcs_server import GCSServerProcess

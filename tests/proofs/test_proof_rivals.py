@@ -11,8 +11,9 @@ from itertools import accumulate
 from pathlib import Path
 
 import proof_rival
+from figures import count
 from proof_leftovers import leftovers
-from proof_scale import count, scaled
+from proof_scale import scaled
 from proof_tracing import ENVIRONMENT
 
 from aioartifacts import sync
