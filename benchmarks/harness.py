@@ -187,7 +187,10 @@ def measure(contender: Contender, row: Row, runner: asyncio.Runner) -> Sample:
     cpu, began = time.process_time(), time.perf_counter()
     answer = row.call(contender)
     if inspect.iscoroutine(answer):
-        answer, seconds, lags = runner.run(_with_ticker(answer))
+        # Beside the task: when a task has ended, its runner makes a repr of the whole result, and throws it away.
+        kept: list[Any] = []
+        seconds, lags = runner.run(_with_ticker(answer, kept))
+        answer = kept.pop()
     else:
         seconds = time.perf_counter() - began
     cpu = time.process_time() - cpu
@@ -197,7 +200,7 @@ def measure(contender: Contender, row: Row, runner: asyncio.Runner) -> Sample:
     return Sample(seconds, cpu, peak, lags)
 
 
-async def _with_ticker(call: Coroutine[Any, Any, Any]) -> tuple[Any, float, list[float]]:
+async def _with_ticker(call: Coroutine[Any, Any, Any], kept: list[Any]) -> tuple[float, list[float]]:
     lags: list[float] = []
     stopped = False
 
@@ -211,12 +214,12 @@ async def _with_ticker(call: Coroutine[Any, Any, Any]) -> tuple[Any, float, list
     await asyncio.sleep(0)
     began = time.perf_counter()
     try:
-        answer = await call
+        kept.append(await call)
         seconds = time.perf_counter() - began
     finally:
         stopped = True
         await ticker
-    return answer, seconds, lags
+    return seconds, lags
 
 
 def _memory(*, reset: bool = False) -> int:
