@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from queue import SimpleQueue
@@ -16,9 +18,12 @@ from aioartifacts.pool import start_thread
 from aioartifacts.workers import Done
 
 T = TypeVar("T")
+_log = logging.getLogger("aioartifacts")
 
 _PATIENCE = 10.0
 """Seconds that calls of other threads, still under way when the interpreter ends, are given to clean up."""
+_CLOSING_TIME = 5.0
+"""Seconds that stores are then given to close."""
 
 
 class Portal:
@@ -29,6 +34,7 @@ class Portal:
     """
 
     def __init__(self) -> None:
+        self._closers: dict[object, Callable[[], Coroutine[Any, Any, object]]] = {}
         self._reset()
         start_anew_after_fork(self)
 
@@ -36,6 +42,7 @@ class Portal:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     def call(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run the coroutine that *function* makes, in the caller's context variables, and return its result.
@@ -65,6 +72,36 @@ class Portal:
             raise
         return call.outcome()
 
+    def close_with(self, owner: object, aclose: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Have *aclose* awaited in the loop when *owner* is gone, or when the loop ends; what it raises is logged."""
+        key = object()
+        self._closers[key] = aclose
+        weakref.finalize(owner, self._close, key).atexit = False  # then it is too late
+
+    def _close(self, key: object) -> None:
+        # The owner may go at any point of any thread, where locks may be held: none is taken here.
+        aclose, loop = self._closers.pop(key, None), self._loop
+        if aclose is not None and loop is not None:
+            with suppress(RuntimeError):  # the loop has just been closed, and all with it
+                loop.call_soon_threadsafe(self._start_closing, loop, aclose)
+
+    def _start_closing(self, loop: asyncio.AbstractEventLoop, aclose: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        task = loop.create_task(_logged(aclose))
+        self._closing.add(task)  # the loop itself would not hold on to it
+        task.add_done_callback(self._closing.discard)
+
+    def _close_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In the loop's thread, when it does not run any more: end what it still does, then close what lives as long as it."""
+        left = asyncio.all_tasks(loop) - self._closing
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left))
+        for aclose in list(self._closers.values()):
+            self._start_closing(loop, aclose)
+        if self._closing:
+            loop.run_until_complete(asyncio.wait(list(self._closing), timeout=_CLOSING_TIME))
+
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._thread is threading.current_thread():
@@ -81,6 +118,7 @@ class Portal:
                 loop = runner.get_loop()
                 loop.call_soon(running.put, loop)
                 loop.run_forever()
+                self._close_all(loop)
 
         self._thread = threading.Thread(target=main, name="aioartifacts-portal", daemon=True)
         try:
@@ -93,13 +131,20 @@ class Portal:
         return running.get()
 
     def stop(self) -> None:
-        """End the thread, cancelling what still runs in it."""
+        """End the thread, cancelling what still runs in it, and close the stores that used it."""
         atexit.unregister(self.stop)
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is not None and thread is not None and thread.is_alive():
             loop.call_soon_threadsafe(loop.stop)
             thread.join(_PATIENCE)
+
+
+async def _logged(aclose: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    try:
+        await aclose()
+    except Exception as error:
+        _log.warning("a store could not be closed: %s: %s", type(error).__name__, error)
 
 
 class _Call(Generic[T]):

@@ -447,7 +447,9 @@ class ArtifactStore:
         return await self._run_many("delete_many", distinct, tasks, on_error)
 
     async def delete_tree(self, prefix: str) -> int:
-        """Remove every artifact at or under *prefix*, by whole segments, and answer how many there were. What else lies there stays.
+        """Remove every artifact at or under *prefix*, by whole segments, and answer how many there were.
+
+        What is no artifact stays.
 
         Raises:
             InvalidPathError: *prefix* is empty. A whole store is removed by removing its folder or its bucket.

@@ -94,6 +94,8 @@ class ArtifactStore:
     def _wrap(self, store: _async.ArtifactStore) -> None:
         self._store = store
         self._in_caller = store._serve_caller()
+        if not self._in_caller:
+            portal.close_with(self, store.aclose)
 
     def _call(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> T:
         if not self._in_caller:
@@ -331,7 +333,10 @@ class ArtifactStore:
         return self._store.to_dict()
 
     def close(self) -> None:
-        """Let go of threads and connections. The store may be used again; it then opens new ones."""
+        """Let go of threads and connections. The store may be used again; it then opens new ones.
+
+        Without it they go with the store, or at the end of the process.
+        """
         self._call(self._store.aclose)
 
     def __enter__(self) -> Self:

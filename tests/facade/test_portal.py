@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -93,6 +94,82 @@ def test_interruption_after_it_was_stopped_is_raised(portal, monkeypatch):
     monkeypatch.setattr(module.Done, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         portal.call(where)
+
+
+class Owner:
+    """Something that the portal closes."""
+
+    def __init__(self, portal, told, aclose=None):
+        self.told = told
+        portal.close_with(self, aclose or self.closer(told))
+
+    @staticmethod
+    def closer(told):
+        async def aclose():
+            told.append(threading.current_thread().name)
+
+        return aclose
+
+
+def test_what_is_gone_is_closed_on_the_loop(portal):
+    told = []
+    owner = Owner(portal, told)
+    portal.call(where)
+    assert told == []
+    del owner
+    portal.call(where)  # comes after what the loop has been asked before
+    portal.call(where)
+    assert told == ["aioartifacts-portal"]
+    portal.stop()
+    assert len(told) == 1
+
+
+def test_what_is_left_is_closed_at_the_end_once_nothing_uses_it(portal):
+    told = []
+    owner = Owner(portal, told)
+    started = threading.Event()
+
+    async def use():
+        try:
+            started.set()
+            await asyncio.Event().wait()
+        finally:
+            told.append("used")
+
+    def call():
+        with pytest.raises(StoreError, match="was stopped"):
+            portal.call(use)
+
+    user = threading.Thread(target=call)
+    user.start()
+    started.wait()
+    portal.stop()
+    user.join()
+    assert told == ["used", "aioartifacts-portal"]
+    del owner
+
+
+def test_what_cannot_be_closed_is_logged(portal, caplog):
+    async def broken():
+        raise ValueError("no")
+
+    told = []
+    owners = [Owner(portal, told, broken), Owner(portal, told)]
+    thread = portal.call(where)
+    portal.stop()
+    assert not thread.is_alive()
+    assert caplog.messages == ["a store could not be closed: ValueError: no"]
+    assert len(told) == 1
+    del owners
+
+
+def test_what_will_not_close_does_not_hold_up_the_end(portal, monkeypatch):
+    monkeypatch.setattr(module, "_CLOSING_TIME", 0.0)
+    owner = Owner(portal, [], lambda: asyncio.Event().wait())
+    thread = portal.call(where)
+    portal.stop()
+    assert not thread.is_alive()
+    del owner
 
 
 FORKED = """

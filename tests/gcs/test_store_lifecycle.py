@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import os
+import subprocess
+import sys
 import threading
 import tracemalloc
 import warnings
@@ -12,6 +14,7 @@ from store_places import BUCKET, CHUNK, Bytes, make_store, opened, server, store
 
 from aioartifacts.errors import StoreError
 from aioartifacts.objects.gcs import GCSObjectStore
+from aioartifacts.objects.gcs.client import _CLOSING
 from aioartifacts.testing.pytest_plugin import BUCKET as SHARED
 from aioartifacts.types import MIB
 
@@ -30,6 +33,64 @@ async def test_closed_store_leaves_nothing_to_warn_about(server):
         warnings.simplefilter("always")
         gc.collect()
     assert [str(warning.message) for warning in caught] == []
+
+
+@pytest.mark.parametrize("gone", ["on the loop", "after the loop"])
+def test_store_that_was_never_closed_says_so_once(gcs_server, caplog, gone):
+    """And nothing below it does, which the caller has never seen."""
+    kept = []
+
+    async def use():
+        store = GCSObjectStore(SHARED, endpoint=gcs_server.url, credentials="anonymous")
+        await store.put("a", Bytes(b"x"))
+        if gone == "after the loop":
+            kept.append(store)
+        del store
+        gc.collect()
+        await asyncio.sleep(0)
+        while _CLOSING:
+            await asyncio.wait(_CLOSING)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        asyncio.run(use())
+        kept.clear()
+        gc.collect()
+    said = [str(warning.message) for warning in caught]
+    ours = [message for message in said if message.startswith(f"connections to {gcs_server.url} were never closed")]
+    assert len(ours) == 1
+    # Those of the interpreter itself, which nobody can close once the loop is.
+    left = [message for message in said if message not in ours]
+    assert all(message.startswith(("unclosed transport", "unclosed <socket")) for message in left)
+    assert not left or gone == "after the loop"
+    assert caplog.records == []
+
+
+NEVER_CLOSED = """
+import sys
+from aioartifacts import sync
+url = sys.argv[1]
+def use(name):
+    store = sync.GCSArtifactStore(bucket_name=sys.argv[2], endpoint=url, credentials="anonymous")
+    store.save(1, name)
+    return store
+use("gone before the end")
+store = use("there until the end")
+run = store.run("r")
+infos = store.iter_artifacts()
+next(infos)
+print("done")
+"""
+
+
+def test_facade_that_nobody_closes_is_closed_at_the_end(gcs_server):
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", NEVER_CLOSED, gcs_server.url, SHARED],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
 @pytest.mark.asyncio

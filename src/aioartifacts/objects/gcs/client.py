@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
+import warnings
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -76,6 +80,10 @@ class Client:
     def __init__(self, settings: Settings, session: aiohttp.ClientSession, source: Tokens) -> None:
         self.settings = settings
         self._session = session
+        # No __del__: this may be in a cycle, where aiohttp's might come first and complain of what the caller has never seen.
+        self._finalizer = weakref.finalize(
+            self, _complain, session, asyncio.get_running_loop(), os.getpid(), settings.endpoint
+        )
         self._tokens = source
         # All arguments are given, so that it looks up no credentials and heeds no STORAGE_EMULATOR_HOST; the session is ours, so that
         # its verify_ssl, which follows that variable, applies to nothing. The token it would use is never asked for.
@@ -107,6 +115,7 @@ class Client:
     async def aclose(self) -> None:
         await self._tokens.aclose()
         await self._session.close()
+        self._finalizer.detach()
 
     async def call(self, request: Request) -> Answer:
         """Send a request once, and read the answer whole.
@@ -254,6 +263,35 @@ class Payload(aiohttp.Payload):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("a body is sent as it is")
+
+
+_CLOSING: set[asyncio.Task[None]] = set()
+
+
+def _complain(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop, pid: int, endpoint: str) -> None:
+    """Say that a client was never closed, and close it as far as that can be done now."""
+    if session.closed or os.getpid() != pid:
+        return
+    if loop.is_closed():
+        connector = session.connector
+        session.detach()
+        if connector is not None:
+            for _ in connector.close().__await__():
+                break  # nothing is waited for on a closed loop
+    elif loop.is_running():
+        with suppress(RuntimeError):  # it has just been closed
+            loop.call_soon_threadsafe(lambda: _keep(loop.create_task(session.close())))
+    warnings.warn(
+        f"connections to {endpoint} were never closed: use the store with 'async with', or await its aclose()",
+        ResourceWarning,
+        stacklevel=2,
+    )
+
+
+def _keep(task: asyncio.Task[None]) -> None:
+    """Hold on to a task until it has ended; its loop does not."""
+    _CLOSING.add(task)
+    task.add_done_callback(_CLOSING.discard)
 
 
 def _timeout(settings: Settings, patience: float) -> aiohttp.ClientTimeout:
