@@ -261,11 +261,12 @@ def _wanted(parts: Parts, schema: Callable[[Any], Mapping[str, object]], source:
     if parts.meta.get("kind") != "DataFrame":
         raise no_frame("Series")
     # polars.read_ipc_schema takes no bytes, though it says so (2.1.0).
-    places = chosen(columns, schema(io.BytesIO(source) if isinstance(source, bytes) else source))
+    stream: Any = io.BytesIO(source) if isinstance(source, bytes) else source
+    places = chosen(columns, schema(stream))
     if len(set(places)) < len(places):
         raise DecodeError("columns= names a column twice, and a frame of Polars cannot have two of one name")
-    if hasattr(source, "seek"):
-        source.seek(0)
+    if hasattr(stream, "seek"):
+        stream.seek(0)
     return places
 
 
