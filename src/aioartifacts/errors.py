@@ -68,8 +68,7 @@ class Telling:
     def __exit__(self, cls: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, ArtifactError):
             error.operation = self.operation
-            if self.path is not None and error.path is None:
-                error.path = self.path
+            error.path = error.path or self.path
 
 
 def _rebuild(cls: type[ArtifactError], state: dict[str, Any]) -> ArtifactError:

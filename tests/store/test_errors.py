@@ -481,7 +481,7 @@ async def test_each_of_many_is_told_when_the_root_is_no_folder(tmp_path, root_is
     }
     with pytest.raises(StoreError) as caught:
         await store.validate()
-    assert caught.value.operation == "validate"
+    assert (caught.value.path, caught.value.operation) == (None, "validate")
     with pytest.raises(ArtifactError) as caught:
         await store.list_artifacts()
     assert caught.value.operation == "list_artifacts"
