@@ -63,8 +63,8 @@ class _Frame:
 class Decoder:
     """Reads one object."""
 
-    def __init__(self, *, tags: bool, trusted: bool) -> None:
-        """*trusted* tells whether modules may be imported for the classes of instances."""
+    def __init__(self, *, tags: bool, trusted: Callable[[], bool]) -> None:
+        """*trusted* tells whether modules may be imported for the classes of instances; it is asked when there is one."""
         self._tags = tags
         self._trusted = trusted
         self._shapes: dict[tuple[str, str], Shape] = {}
@@ -229,9 +229,9 @@ class Decoder:
         path = header.get("c")
         shape = self._shapes.get((kind, path)) if type(path) is str else None
         if shape is None:
-            shape = find(path, kind, trusted=self._trusted)
+            shape = find(path, kind, trusted=self._trusted())
             self._shapes[kind, shape.path] = shape
-        if self._hashing and not self._trusted and not hashes_by_itself(shape):
+        if self._hashing and not self._trusted() and not hashes_by_itself(shape):
             raise ValueError(f"hashing a {shape.path} would run its code")
         return put_together(shape, content)
 

@@ -126,7 +126,7 @@ def decode(parts: Parts, name: str = PART, meta: Mapping[str, JSON] | None = Non
         UntrustedArtifactError: it names a class whose module is not imported, and the store does not trust the artifact.
     """
     meta = parts.meta if meta is None else meta
-    decoder = Decoder(tags=meta.get("tagged") is True, trusted=parts.trusted)
+    decoder = Decoder(tags=meta.get("tagged") is True, trusted=lambda: parts.trusted)
     if meta.get("lines") is not True:
         return decoder.read_line(parts.read(name))
     with paused(), parts.open(name) as stream:
