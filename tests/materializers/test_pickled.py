@@ -18,10 +18,11 @@ from parts import MemoryParts, load, roundtrip, written
 
 from aioartifacts.errors import DecodeError, UntrustedArtifactError
 from aioartifacts.materializers import collector
-from aioartifacts.materializers.base import Buffers, Producer
+from aioartifacts.materializers.base import Buffers, Materializer, Producer
 from aioartifacts.materializers.collector import paused
 from aioartifacts.materializers.pickled import PickleMaterializer
 from aioartifacts.materializers.pickling import ALIGNMENT, OUT_OF_BAND_MIN, PART, STREAM_HELD_MAX
+from aioartifacts.materializers.typed_json import JsonMaterializer
 
 PICKLE = PickleMaterializer()
 LARGE = OUT_OF_BAND_MIN // 8
@@ -197,12 +198,13 @@ def test_the_collector_rests_until_the_last_user_is_done() -> None:
     assert gc.isenabled()
 
 
-def test_young_garbage_is_collected_once_a_second_while_the_collector_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_young_garbage_is_collected_now_and_then_while_the_collector_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     class Node:
         def __init__(self) -> None:
             self.itself = self
 
     gc.collect()
+    monkeypatch.setattr(collector, "_REST", 3600.0)
     with paused() as collect:
         left = weakref.ref(Node())
         collect()
@@ -211,6 +213,31 @@ def test_young_garbage_is_collected_once_a_second_while_the_collector_rests(monk
         collect()
         assert left() is None
         assert not gc.isenabled()
+
+
+@pytest.mark.parametrize("materializer", [PICKLE, JsonMaterializer()], ids=["pickle", "json"])
+def test_what_is_loaded_is_not_left_for_one_large_collection(
+    materializer: Materializer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dump = materializer.dump([[n, [n]] for n in range(50_000)])
+    data = written(dump)
+    monkeypatch.setattr(collector, "_REST", 0.0)
+    young: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            young.append(gc.get_count()[0])
+
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        loaded = load(materializer, data, dump.meta)
+    finally:
+        gc.callbacks.remove(note)
+    assert isinstance(loaded, list)
+    assert len(loaded) == 50_000
+    assert len(young) >= 3
+    assert max(young) < 50_000
 
 
 def test_a_collector_that_was_off_stays_off() -> None:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-_REST = 1.0
-"""Seconds after which work of any length lets young garbage be collected."""
+_REST = 0.01
+"""Seconds after which what has been made meanwhile is looked through, and counted among the old: that takes no longer than making it."""
 
 _lock = Lock()
 _users = 0
@@ -41,7 +41,8 @@ if hasattr(os, "register_at_fork"):
 def paused() -> Iterator[Callable[[], None]]:
     """Keep the collector off; in any number of threads, and one inside the other.
 
-    What may take long calls the function that this gives again and again: once a second that collects what is young.
+    What may take long calls the function that this gives again and again. Now and then that collects what is young, so that neither
+    garbage nor a large collection at the end is left over.
     """
     global _users, _was_enabled
     collected = time.monotonic()

@@ -20,7 +20,7 @@ from __future__ import annotations
 import pickle
 import struct
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, BinaryIO, ClassVar
 
@@ -70,11 +70,11 @@ class PickledMaterializer(Materializer):
             places = _places(stream, size)
             if not places:
                 stream.seek(0)
-                return _load(_Source(stream), ())
+                return _load(stream, ())
         # One read for all of it: buffers are slices of that memory, and the stream is read from it as well.
         whole = parts.read(PART)
         buffers = [whole[offset : offset + length] for offset, length in places]
-        return _load(_Source(_Memory(whole[: places[0][0]])), buffers)
+        return _load(_Memory(whole[: places[0][0]]), buffers)
 
     def summary(self, obj: object) -> Mapping[str, JSON]:
         return {"class": f"{type(obj).__module__}.{type(obj).__qualname__}"}
@@ -249,24 +249,27 @@ class _Memory:
 
 
 class _Source:
-    """A stream whose reads are Python calls: between two of them the interpreter lock can change hands."""
+    """A stream whose reads are Python calls: between two of them the interpreter lock can change hands, and garbage be collected."""
 
-    def __init__(self, stream: BinaryIO | _Memory) -> None:
+    def __init__(self, stream: BinaryIO | _Memory, collect: Callable[[], None]) -> None:
         self._stream = stream
+        self._collect = collect
 
     def read(self, size: int = -1) -> bytes:
+        self._collect()
         return self._stream.read(size)
 
     def readinto(self, target: Any) -> int:
+        self._collect()
         return self._stream.readinto(target)  # type: ignore[union-attr]  # a buffered reader has it; BinaryIO does not say
 
     def readline(self) -> bytes:
         return self._stream.readline()
 
 
-def _load(source: _Source, buffers: Sequence[memoryview]) -> object:
-    with paused():
-        return pickle.load(source, buffers=buffers)
+def _load(stream: BinaryIO | _Memory, buffers: Sequence[memoryview]) -> object:
+    with paused() as collect:
+        return pickle.load(_Source(stream, collect), buffers=buffers)
 
 
 # What to say of an object that does not pickle.

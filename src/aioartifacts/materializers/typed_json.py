@@ -11,7 +11,7 @@ slices of about a millisecond (``meta["lines"]``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from typing import Any
 
@@ -74,8 +74,8 @@ def encode(obj: object, *, plain: bool = True) -> Dump:
     tags = not plain
     while True:
         try:
-            with paused():
-                return _checked(Encoder(obj, tags=tags), {"tagged": True} if tags else {})
+            with paused() as collect:
+                return _checked(Encoder(obj, tags=tags), {"tagged": True} if tags else {}, collect)
         except NotPlain:
             if tags:
                 raise Declined("$: a name that JSON cannot hold") from None
@@ -84,12 +84,13 @@ def encode(obj: object, *, plain: bool = True) -> Dump:
             raise Declined(str(refused)) from None
 
 
-def _checked(encoder: Encoder, meta: dict[str, JSON]) -> Dump:
+def _checked(encoder: Encoder, meta: dict[str, JSON], collect: Callable[[], None]) -> Dump:
     held: list[bytes] = []
     size = 0
 
     def hold(piece: bytes) -> None:
         nonlocal size
+        collect()
         size += len(piece)
         if size <= HELD_MAX:
             held.append(piece)
@@ -129,5 +130,11 @@ def decode(parts: Parts, name: str = PART, meta: Mapping[str, JSON] | None = Non
     decoder = Decoder(tags=meta.get("tagged") is True, trusted=lambda: parts.trusted)
     if meta.get("lines") is not True:
         return decoder.read_line(parts.read(name))
-    with paused(), parts.open(name) as stream:
-        return decoder.read_lines(stream)
+    with paused() as collect, parts.open(name) as stream:
+        return decoder.read_lines(_collecting(stream, collect))
+
+
+def _collecting(lines: Iterable[bytes], collect: Callable[[], None]) -> Iterator[bytes]:
+    for line in lines:
+        collect()
+        yield line
