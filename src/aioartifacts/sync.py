@@ -89,12 +89,13 @@ class ArtifactStore:
         **options: Unpack[StoreOptions],
     ) -> None:
         """Make a store over *objects*. Touches neither disk nor network."""
-        self._wrap(_async.ArtifactStore(objects, name=name, **options))
+        self._wrap(_async.ArtifactStore(objects, name=name, **options), closes=False)
 
-    def _wrap(self, store: _async.ArtifactStore) -> None:
+    def _wrap(self, store: _async.ArtifactStore, *, closes: bool = True) -> None:
+        """Be the facade of *store*; *closes* says that nobody else has it, or what is beneath it."""
         self._store = store
         self._in_caller = store._serve_caller()
-        if not self._in_caller:
+        if closes and not self._in_caller:
             portal.close_with(self, store.aclose)
 
     def _call(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> T:
@@ -493,12 +494,12 @@ open_store.__doc__ = _stores.open_store.__doc__
 def _facade(store: _async.ArtifactStore) -> ArtifactStore:
     """The class of the same name around an async store."""
     cls = globals().get(type(store).__name__, ArtifactStore)
-    return _rebuild(cls, store)
+    return _rebuild(cls, store, closes=True)
 
 
-def _rebuild(cls: type[ArtifactStore], store: _async.ArtifactStore) -> ArtifactStore:
+def _rebuild(cls: type[ArtifactStore], store: _async.ArtifactStore, *, closes: bool = False) -> ArtifactStore:
     facade = cls.__new__(cls)
-    facade._wrap(store)
+    facade._wrap(store, closes=closes)  # not when copied: a shallow copy shares it
     return facade
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import os
 import sys
 import threading
@@ -13,6 +15,7 @@ import pytest
 from aioartifacts import sync
 from aioartifacts.errors import ArtifactExistsError, ArtifactNotFoundError, StoreError
 from aioartifacts.objects.local import LocalObjectStore
+from aioartifacts.objects.memory import MemoryObjectStore
 from aioartifacts.testing import AsyncObjectStoreAdapter
 
 THREADS = 8
@@ -104,3 +107,26 @@ def test_a_bulk_does_not_wait_for_a_thread_while_the_interpreter_ends(
             store.save_many({"a": BIG, "b": {"b": print}})
     assert store.list_artifacts() == []
     store.save_many({"a": BIG, "b": 2})
+
+
+class Shared(AsyncObjectStoreAdapter):
+    """Somebody's object store, under more than one facade."""
+
+    closed = 0
+
+    async def aclose(self) -> None:
+        self.closed += 1
+        await super().aclose()
+
+
+def test_a_facade_that_is_gone_closes_nothing_of_others() -> None:
+    objects = Shared(MemoryObjectStore("shared"))
+    first, second = sync.ArtifactStore(objects), sync.ArtifactStore(objects)
+    copied = copy.copy(second)
+    first.save({"a": 1}, "x")
+    del first, copied
+    gc.collect()
+    assert second.load("x") == {"a": 1}
+    assert objects.closed == 0
+    second.close()
+    assert objects.closed == 1
