@@ -22,6 +22,7 @@ from aioartifacts.materializers.dataclasses import DataclassMaterializer
 from aioartifacts.materializers.networkx import GraphMaterializer
 from aioartifacts.materializers.numpy import ArrayMaterializer, MaskedArrayMaterializer, StringArrayMaterializer
 from aioartifacts.materializers.pandas import PandasMaterializer, PandasParquetMaterializer
+from aioartifacts.materializers.pandas_csv import PandasCsvMaterializer
 from aioartifacts.materializers.pickled import PickleMaterializer
 from aioartifacts.materializers.polars import ParquetMaterializer, PolarsMaterializer
 from aioartifacts.materializers.raw import StrMaterializer
@@ -100,6 +101,13 @@ class TestPandas(Exactly):
 
 class TestPandasParquet(TestPandas):
     materializer = PandasParquetMaterializer
+
+
+class TestPandasCsv(Exactly):
+    materializer = PandasCsvMaterializer
+
+    def examples(self) -> Mapping[str, object]:
+        return {"frame": pd.DataFrame({"i": [1, -2], "x": [0.1, np.nan], "s": ["a", ""], "b": [True, False]})}
 
 
 class TestPolars(Exactly):

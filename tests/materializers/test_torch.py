@@ -424,3 +424,8 @@ def test_summaries() -> None:
     assert MODULE.summary(torch.nn.Linear(2, 1)) == {
         "class": "torch.nn.modules.linear.Linear", "parameters": 3, "trainable": 3, "dtypes": ["float32"], "layers": {}, "training": True,
     }  # fmt: skip
+
+
+def test_the_name_of_a_format_may_leave_out_the_package() -> None:
+    (found,) = MaterializerRegistry().candidates(torch.nn.Linear(1, 1), "state_dict")
+    assert found.format == "torch-state-dict"

@@ -102,6 +102,7 @@ DEFAULT: tuple[Entry, ...] = (
     Entry("numpy-string", f"{_HERE}.numpy:StringArrayMaterializer", packages=("numpy",), extra="numpy"),
     Entry("pandas-arrow", f"{_HERE}.pandas:PandasMaterializer", packages=("pandas",), extra="pandas"),
     Entry("pandas-parquet", f"{_HERE}.pandas:PandasParquetMaterializer", extra="pandas"),
+    Entry("pandas-csv", f"{_HERE}.pandas_csv:PandasCsvMaterializer", extra="pandas"),
     Entry("networkx", f"{_HERE}.networkx:GraphMaterializer", packages=("networkx",), extra="networkx"),
     Entry("scipy-sparse", f"{_HERE}.scipy:SparseMatrixMaterializer", packages=("scipy",), extra="scipy"),
     Entry("torch", f"{_HERE}.torch:TorchMaterializer", _TENSORS_IN, packages=("torch",), extra="torch", when="torch"),
@@ -251,7 +252,7 @@ class MaterializerRegistry:
         return materializer
 
     def candidates(self, obj: object, format: str | None = None) -> Iterator[Materializer]:
-        """The materializers to try for *obj*, in order; with *format*, only the one for that format.
+        """The materializers to try for *obj*, in order; with *format*, only the one for that format, whose name may leave out the package.
 
         Raises:
             UnknownFormatError: nothing registered writes *format*.
@@ -291,10 +292,23 @@ class MaterializerRegistry:
         return tuple(sorted(known))
 
     def _writer(self, obj: object, format: str) -> Materializer:
-        materializer = self.for_format(format)
+        try:
+            materializer = self.for_format(format)
+        except UnknownFormatError:
+            full = self._full_name(obj, format)
+            if full is None:
+                raise
+            materializer = self.for_format(full)
         if not materializer.accepts(obj):
             raise EncodeError(f"format {format!r} is not for objects of type {_dotted(type(obj))}", operation="save")
         return materializer
+
+    def _full_name(self, obj: object, format: str) -> str | None:
+        """What a short name means for *obj*: "parquet" is "pandas-parquet" for a frame of pandas."""
+        known = {entry.format for entry in self._entries}
+        packages = (cls.__module__.partition(".")[0] for cls in type(obj).__mro__)
+        names = (f"{package}-{format.replace('_', '-')}" for package in packages)
+        return next((name for name in names if name in known), None)
 
     def _plan(self, cls: type, plans: _Plans) -> tuple[_Slot, ...]:
         mro = cls.__mro__

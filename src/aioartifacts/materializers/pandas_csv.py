@@ -1,0 +1,151 @@
+"""pandas DataFrames as CSV, on request: for programs that read nothing else. Exactly, or not at all.
+
+CSV has no types; those are in ``meta``. What is written is read back while it is saved, some thousand rows at a time, by what `load` does,
+and what comes back otherwise is declined: text with values missing, which CSV cannot tell from empty text; a NaN with a sign or a payload.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any, BinaryIO, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts, Producer, Sink
+from aioartifacts.materializers.choosing import chosen
+
+PART = "frame.csv"
+ROWS = 50_000
+"""Rows that are encoded, decoded and compared together."""
+
+_KINDS = "biuf"
+_TEXT = "str"
+
+
+class PandasCsvMaterializer(Materializer):
+    """A DataFrame of bools, numbers, times without a zone, and text, whose rows are just numbered."""
+
+    name: ClassVar[str] = "pandas"
+    format: ClassVar[str] = "pandas-csv"
+    safe: ClassVar[bool] = True
+    packages: ClassVar[tuple[str, ...]] = ("pandas", "numpy")
+    extra: ClassVar[str | None] = "pandas"
+
+    def accepts(self, obj: object) -> bool:
+        return type(obj) is pd.DataFrame
+
+    def dump(self, obj: object) -> Dump:
+        assert isinstance(obj, pd.DataFrame)
+        frame = obj
+        columns = _columns(frame)
+        for piece in _pieces(frame):
+            (back,) = _read(io.BytesIO(_written(piece, header=True)), columns)
+            for label, _ in columns:
+                if not _same(piece[label], back[label]):
+                    raise Declined(f"column {label!r}: a value that CSV does not hold exactly")
+
+        def produce(sink: Sink) -> None:
+            for number, piece in enumerate(_pieces(frame)):
+                sink.write(_written(piece, header=number == 0))
+
+        return Dump(
+            (Part(PART, Producer(produce)),), {"rows": len(frame), "columns": [list(column) for column in columns]}
+        )
+
+    def load(self, parts: Parts) -> object:
+        rows, given = parts.meta.get("rows"), parts.meta.get("columns")
+        columns = [(label, dtype) for label, dtype in given if _is_known(dtype)] if isinstance(given, list) else []
+        if not columns or len(columns) != len(given) or type(rows) is not int:  # type: ignore[arg-type]
+            raise ValueError("the record does not say what the columns are")
+        with parts.open(PART) as stream:
+            pieces = list(_read(stream, columns))
+        frame = pieces[0] if len(pieces) == 1 else pd.concat(pieces, ignore_index=True)
+        if len(frame) != rows:
+            raise ValueError(f"{len(frame)} rows, where {rows} were written")
+        if parts.options.columns is not None:
+            frame = frame.iloc[:, chosen(parts.options.columns, frame.columns)]
+        return frame
+
+
+def _columns(frame: Any) -> list[tuple[str, str]]:
+    """Labels and dtypes.
+
+    Raises:
+        Declined: they are more than CSV with a line of labels can tell.
+    """
+    labels = list(frame.columns)
+    if not labels or not all(type(label) is str for label in labels) or len(set(labels)) != len(labels):
+        raise Declined("columns: labels that are not different str")
+    again = pd.Index(labels)
+    if type(frame.columns) is not pd.Index or frame.columns.dtype != again.dtype or frame.columns.name is not None:
+        raise Declined("columns: an index of its own kind")
+    if type(frame.index) is not pd.RangeIndex or not frame.index.identical(pd.RangeIndex(len(frame))):
+        raise Declined("index: more than the numbers of the rows")
+    if frame.attrs or not frame.flags.allows_duplicate_labels:
+        raise Declined("attrs or flags")
+    columns = [(label, str(frame[label].dtype)) for label in labels]
+    for label, dtype in columns:
+        if not _is_known(dtype):
+            raise Declined(f"column {label!r}: of dtype {dtype}")
+    return columns
+
+
+def _is_known(dtype: object) -> bool:
+    """Whether it is one that can be written, by its name."""
+    if type(dtype) is not str:
+        return False
+    if dtype == _TEXT or dtype in (f"datetime64[{unit}]" for unit in ("s", "ms", "us", "ns")):
+        return True
+    try:
+        known = np.dtype(dtype)
+    except TypeError:
+        return False
+    return known.kind in _KINDS and known.name == dtype and known.itemsize <= 8
+
+
+def _pieces(frame: Any) -> Iterator[Any]:
+    for start in range(0, max(len(frame), 1), ROWS):
+        yield frame.iloc[start : start + ROWS].reset_index(drop=True)
+
+
+def _written(piece: Any, *, header: bool) -> bytes:
+    text: str = piece.to_csv(index=False, header=header, lineterminator="\n")
+    return text.encode()
+
+
+def _read(stream: BinaryIO | io.BytesIO, columns: list[tuple[str, str]]) -> Iterator[Any]:
+    """The rows in pieces, which are the same whatever comes before and after them."""
+    labels = [label for label, _ in columns]
+    reader = pd.read_csv(
+        stream,
+        header=0,
+        names=labels,
+        index_col=False,
+        # How pandas reads floats and times depends on its version.
+        dtype={label: _TEXT if dtype.startswith(("float", "datetime64")) else dtype for label, dtype in columns},
+        keep_default_na=False,
+        chunksize=ROWS,
+        encoding="utf-8",
+    )
+    with reader:
+        for piece in reader:
+            rows = piece.reset_index(drop=True)
+            rows.columns = pd.Index(labels)
+            for label, dtype in columns:
+                if dtype.startswith("float"):
+                    rows[label] = np.array([float(text or "nan") for text in rows[label]], dtype)
+                elif dtype.startswith("datetime64"):
+                    rows[label] = np.array([text or "NaT" for text in rows[label]], dtype)
+            yield rows
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one.dtype != other.dtype or len(one) != len(other):
+        return False
+    if one.dtype == _TEXT:
+        return bool(one.equals(other))
+    mine: bytes = one.to_numpy().tobytes()
+    theirs: bytes = other.to_numpy().tobytes()
+    return mine == theirs
