@@ -55,9 +55,10 @@ class PandasCsvMaterializer(Materializer):
         )
 
     def load(self, parts: Parts) -> object:
-        rows, given = parts.meta.get("rows"), parts.meta.get("columns")
-        columns = [(label, dtype) for label, dtype in given if _is_known(dtype)] if isinstance(given, list) else []
-        if not columns or len(columns) != len(given) or type(rows) is not int:  # type: ignore[arg-type]
+        rows: Any = parts.meta.get("rows")
+        given: Any = parts.meta.get("columns")
+        columns: list[tuple[str, str]] = [(label, dtype) for label, dtype in given]
+        if not columns or not all(type(label) is str and _is_known(dtype) for label, dtype in columns):
             raise ValueError("the record does not say what the columns are")
         with parts.open(PART) as stream:
             pieces = list(_read(stream, columns))
