@@ -1,5 +1,5 @@
 # `make proofs` proves in full what the tests prove by samples, and prints the figures of docs/guarantees.md. As root, with strace and loop
-# devices, and with 20 GB free for temporary files; it takes about half an hour. Single tests of it take longer than any test may otherwise.
+# devices, and with 20 GB free for temporary files; it takes about ten minutes on two cores. Single tests of it take longer than any test may otherwise.
 PYTHON ?= python
 
 .PHONY: proofs
