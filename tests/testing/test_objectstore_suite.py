@@ -18,6 +18,7 @@ from aioartifacts.objects.base import AsyncObjectStore, Buffers
 from aioartifacts.testing import AsyncObjectStoreAdapter
 from aioartifacts.testing.driving import StoreUnderTest
 from aioartifacts.testing.rival_laws import RIVALS
+from aioartifacts.testing.writing_laws import check_bytes, content
 from aioartifacts.types import MIB
 
 
@@ -427,6 +428,25 @@ def _cases(law) -> list[dict[str, object]]:
         rows = [value if len(names) > 1 else (value,) for value in values]
         cases = [{**case, **dict(zip(names, row, strict=True))} for case in cases for row in rows]
     return cases
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (content(8 * MIB)[:-1] + b"\0", f"{8 * MIB} bytes for {8 * MIB}; from byte {8 * MIB - 1} on b'\\x00'"),
+        (content(8 * MIB)[1:], f"{8 * MIB - 1} bytes for {8 * MIB}; from byte 0 on"),
+        (content(8 * MIB) + b"more", f"{8 * MIB + 4} bytes for {8 * MIB}; from byte {8 * MIB} on b'more' and not b''"),
+        (None, "nothing is there"),
+    ],
+    ids=["last byte", "first lost", "more", "nothing"],
+)
+def test_difference_of_megabytes_is_told_in_one_line(found, told, monkeypatch):
+    monkeypatch.setenv("CI", "true")  # where pytest does not cut its comparisons short
+    with pytest.raises((AssertionError, pytest.fail.Exception)) as caught:
+        check_bytes(found, content(8 * MIB))
+    text = str(caught.value)
+    assert told in text
+    assert len(text) < 400
 
 
 @pytest.mark.asyncio
