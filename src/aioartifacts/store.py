@@ -158,8 +158,7 @@ class ArtifactStore:
         return objects.doubt() if isinstance(objects, BlockingObjectStore) else f"others may be able to write to {objects.url}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        if self._config.keys:
-            self._config.keys.__reduce__()  # refuses
+        self._config.keys.__reduce__()  # refuses, when there are any
         options = self._options | {"materializers": self.materializers}
         return (_rebuild, (type(self), self._objects, self.name, options))
 
@@ -249,7 +248,7 @@ class ArtifactStore:
 
     async def exists(self, path: str) -> bool:
         """Say whether there is an artifact. Reads nothing."""
-        return await self._run("exists", self._exists(path))
+        return await self._run("exists", self._at(path, reading.exists))
 
     async def delete(self, path: str) -> bool:
         """Remove an artifact, and answer whether there was one. Artifacts below its path stay.
@@ -285,7 +284,7 @@ class ArtifactStore:
             ArtifactNotFoundError: there is no such artifact.
             RecordError: its record is damaged, or was written by a newer version.
         """
-        return await self._run("explain", self._explain(path))
+        return await self._run("explain", self._at(path, lambda checked: explain(checked, self._config)))
 
     async def open_part(self, path: str, part: str | None = None) -> BinaryIO:
         """Open one part of an artifact, by default its first, as a seekable stream of bytes. Decodes nothing, so no trust is needed.
@@ -564,8 +563,7 @@ class ArtifactStore:
         format: str | None,
         producer: Mapping[str, str] | None = None,
     ) -> Steps[str]:
-        checked = self._path(path)
-        try:
+        def save(checked: str) -> Steps[str]:
             if format is not None and type(format) is not str:
                 raise InvalidConfigError(f"format is the name of a format, or None, not {format!r}")
             yield from protocol.save(
@@ -577,29 +575,22 @@ class ArtifactStore:
                 format=format,
                 producer=producer,
             )
-        except ArtifactError as error:
-            error.path = checked
-            raise
-        return self._objects.location(checked)
+            return self._objects.location(checked)
+
+        return self._at(path, save)
 
     def _load(self, path: str, as_type: type[Any] | None, options: LoadOptions) -> Steps[Any]:
-        checked = self._path(path)
-        try:
+        def load(checked: str) -> Steps[Any]:
             loaded = yield from reading.load(checked, self._config, options)
-        except ArtifactError as error:
-            error.path = checked
-            raise
-        if as_type is not None and not isinstance(loaded, as_type):
-            wanted = getattr(as_type, "__qualname__", as_type)
-            raise DecodeError(
-                f"{checked!r} holds a {type(loaded).__module__}.{type(loaded).__qualname__}, not a {wanted}; "
-                "leave out as_type to get it as it is",
-                path=checked,
-            )
-        return loaded
+            if as_type is not None and not isinstance(loaded, as_type):
+                wanted = getattr(as_type, "__qualname__", as_type)
+                raise DecodeError(
+                    f"{checked!r} holds a {type(loaded).__module__}.{type(loaded).__qualname__}, not a {wanted}; "
+                    "leave out as_type to get it as it is"
+                )
+            return loaded
 
-    def _exists(self, path: str) -> Steps[bool]:
-        return self._at(path, reading.exists)
+        return self._at(path, load)
 
     def _delete(self, path: str) -> Steps[bool]:
         return self._at(path, lambda checked: protocol.delete(checked, self._config))
@@ -614,9 +605,6 @@ class ArtifactStore:
 
     def _look(self, path: str) -> Steps[reading.Found | None]:
         return self._at(path, lambda checked: reading.look(checked, self._config))
-
-    def _explain(self, path: str) -> Steps[Explanation]:
-        return self._at(path, lambda checked: explain(checked, self._config))
 
     def _open_part(self, path: str, part: str | None) -> Steps[BinaryIO]:
         data = yield from self._at(path, lambda checked: reading.read_part(checked, part, self._config))
