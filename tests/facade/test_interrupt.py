@@ -162,7 +162,7 @@ for n in range(1, ROUNDS):
 assert hit > ROUNDS // 10, hit
 report = store.verify()
 assert not report.damaged, report
-print("done")
+print("done", flush=True)
 os._exit(0)
 """
 
