@@ -91,7 +91,7 @@ class BlockingEngine:
         outcomes = drive_together([task.steps for task in tasks], self._objects, job, self._budget)
         for task, outcome in zip(tasks, outcomes, strict=True):
             if outcome.error is None:
-                batch.results[task.key] = outcome.result  # type: ignore[assignment]
+                batch.results[task.key] = outcome.unwrap()
             elif isinstance(outcome.error, Exception):
                 batch.errors[task.key] = outcome.error
             elif not isinstance(outcome.error, Cancelled):

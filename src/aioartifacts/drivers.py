@@ -7,8 +7,7 @@ import functools
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from aioartifacts.budget import LARGE, ByteBudget
 from aioartifacts.errors import ArtifactError
@@ -17,6 +16,7 @@ from aioartifacts.objects.base import BlockingObjectStore, Buffers, PutRequest
 from aioartifacts.operations import Commit, Compute, Decode, Delete, Get, Head, ListUnder, Operation, Put, Steps, Wait
 from aioartifacts.parts import StoredParts, with_parts
 from aioartifacts.putting import put_all, put_one
+from aioartifacts.types import Outcome
 
 T = TypeVar("T")
 
@@ -79,14 +79,6 @@ def undisturbed() -> Job[None]:
     return Job(lambda job: None, lambda: None)
 
 
-@dataclass(slots=True)
-class Outcome(Generic[T]):
-    """What one of several steps returned or raised."""
-
-    result: T | None = None
-    error: BaseException | None = None
-
-
 def drive_together(
     many: Sequence[Steps[T]], objects: BlockingObjectStore, job: Job[Any], budget: ByteBudget
 ) -> list[Outcome[T]]:
@@ -94,7 +86,7 @@ def drive_together(
 
     The outcomes come in the order of *many*.
     """
-    outcomes: list[Outcome[T]] = [Outcome() for _ in many]
+    outcomes: list[Outcome[T]] = [Outcome()] * len(many)
     turns: list[tuple[int, Any, BaseException | None]] = [(i, None, None) for i in range(len(many))]
     jobs: list[Job[Any]] = [job] * len(many)
     while turns:
@@ -106,10 +98,10 @@ def drive_together(
             try:
                 operation = many[index].send(answer) if error is None else many[index].throw(error)
             except StopIteration as stop:
-                outcomes[index].result = stop.value
+                outcomes[index] = Outcome(stop.value)
                 continue
             except BaseException as raised:  # an outcome; whoever asked for it raises what is no Exception
-                outcomes[index].error = raised
+                outcomes[index] = Outcome(error=raised)
                 continue
             if type(operation) is Commit:
                 commits.append((index, operation))
