@@ -27,9 +27,6 @@ class ByteBudget:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return (ByteBudget, (self.limit,))
-
     def take(self, size: int, job: Job[Any], holder: object) -> None:
         """Wait for *size* bytes, which are *holder* 's until it gives them back."""
         if nested(2):

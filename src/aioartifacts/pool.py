@@ -56,9 +56,6 @@ class WorkerPool:
         self._summons: SimpleQueue[bool] = SimpleQueue()
         self._deeper: WorkerPool | None = None
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return (WorkerPool, (self.workers, self._parked_max))
-
     def __del__(self) -> None:
         self._dismiss()
 

@@ -20,9 +20,6 @@ class Quota:
         self.limit = limit
         self._queue: _Queue | None = None
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Quota, (self.limit,))
-
     def _here(self) -> _Queue:
         loop = asyncio.get_running_loop()
         queue = self._queue

@@ -35,12 +35,12 @@ class LocalArtifactStore(ArtifactStore):
         """
         from aioartifacts.objects.local import LocalObjectStore
 
-        objects = LocalObjectStore(base_path, durability=durability)
-        super().__init__(objects, name=name, **options)
-        self.base_path = objects.root
+        super().__init__(LocalObjectStore(base_path, durability=durability), name=name, **options)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return (*super().__reduce__(), {"base_path": self.base_path})
+    @property
+    def base_path(self) -> str:
+        """The folder, as an absolute path."""
+        return str(self._objects.config()["base_path"])
 
 
 class MemoryArtifactStore(ArtifactStore):

@@ -90,9 +90,6 @@ class LoopWorkers:
         self.pool = pool
         self._mailbox: Mailbox | None = None
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return (LoopWorkers, (self.pool,))
-
     def _waiter(self) -> Waiter:
         loop = asyncio.get_running_loop()
         mailbox = self._mailbox
@@ -148,9 +145,6 @@ class CallerWorkers:
 
     def __init__(self, pool: WorkerPool) -> None:
         self.pool = pool
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (CallerWorkers, (self.pool,))
 
     async def call(self, call: Callable[[Job[T]], T]) -> T:
         """Make *call* here and now."""
