@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import uuid
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,9 @@ def _cell(a: Any, b: Any, where: str, found: list[str]) -> None:
             found.append(f"{where}: {a!r} became {b!r}")
     elif isinstance(a, complex):
         _cell((a.real, a.imag), (b.real, b.imag), where, found)
+    elif isinstance(a, uuid.UUID):
+        if (a, a.is_safe) != (b, b.is_safe):
+            found.append(f"{where}: {a!r} became {b!r}")
     elif isinstance(a, pd.Timestamp):
         if (repr(a), a.unit, a.fold, a.tz) != (repr(b), b.unit, b.fold, b.tz):
             found.append(f"{where}: {a!r} became {b!r}")

@@ -153,6 +153,7 @@ EXACT: dict[str, Any] = {
     ),
     "fold": column(dt.datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN, fold=1), dt.datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN)),
     "timestamps of several units": column(pd.Timestamp(5, unit="ns"), pd.Timestamp(5, unit="s"), pd.Timestamp("2020").as_unit("s")),
+    "uuids that tell how safe they are": column(*(uuid.UUID(int=5, is_safe=safe) for safe in uuid.SafeUUID)),
     "periods and intervals": column(pd.Period("2020-01", "M"), pd.Interval(0, 1, closed="both")),
     "numpy scalars": column(np.int64(1), np.float32(1.5), np.bool_(True), np.datetime64("2020", "Y"), np.str_("x")),
     # times
@@ -221,6 +222,9 @@ EXACT: dict[str, Any] = {
     "labels, duplicate": F([[1, "a"], [2, "b"]], columns=["x", "x"]),
     "labels, object text": _columns(pd.Index(["a", "b"], dtype=object)),
     "labels, odd text": _columns(["", "a.b", "a\0", "\n", "__index_0"]),
+    "surrogates in a row": column("\ud800\udc00", "\U00010000", 1),
+    "surrogates in a row, name and attrs": _attrs(**{"\ud800\udc00": ["\ud83d\ude00", "\U0001f600"]}),
+    "labels, surrogates in a row": _columns(_objects_index("\ud800\udc00", "\U00010000")),
     "labels, surrogate": _columns(_objects_index("\udc80", "x")),
     "labels, timestamps": _columns(_objects_index(pd.Timestamp("2020"), "a", dt.date(2020, 1, 1))),
     # indexes

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from importlib import import_module
 from typing import Any
-from uuid import UUID
+from uuid import UUID, SafeUUID
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -53,8 +53,10 @@ def from_text(text: str) -> Any:
 def to_json(value: object, depth: int = 0) -> Any:
     """*value* as JSON; see `to_text`."""
     kind = type(value)
-    if value is None or kind is bool or kind is str:
+    if value is None or kind is bool:
         return value
+    if type(value) is str:
+        return value if _is_unicode(value) else {"str": _base64(value.encode("utf-8", "surrogatepass"))}
     if depth > _MAX_DEPTH:
         raise Declined(f"it nests deeper than {_MAX_DEPTH}")
     encode = _ENCODE.get(kind)
@@ -157,6 +159,17 @@ def _bytes(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
 
 
+def _is_unicode(text: str) -> bool:
+    """Whether JSON keeps it: a reader makes one character of two lone surrogates that follow each other."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _int(value: Any, depth: int) -> Any:
     return value if -_PLAIN_INT <= value < _PLAIN_INT else {"int": hex(value)}
 
@@ -223,6 +236,15 @@ def _nparray(found: Any) -> Any:
     return np.frombuffer(raw, plain, count=1)[0] if raw else np.zeros(1, plain)[0]
 
 
+def _uuid(value: Any, depth: int) -> Any:
+    return {"uuid": value.hex if value.is_safe is SafeUUID.unknown else [value.hex, value.is_safe.value]}
+
+
+def _unuuid(found: Any) -> UUID:
+    text, safe = found if type(found) is list else (found, None)
+    return UUID(hex=text, is_safe=SafeUUID(safe))
+
+
 def _interval(value: Any, depth: int) -> Any:
     return {"interval": [to_json(value.left, depth), to_json(value.right, depth), value.closed]}
 
@@ -243,7 +265,7 @@ _ENCODE: dict[type, Callable[[Any, int], Any]] = {
     time: _time,
     timedelta: lambda value, depth: {"timedelta": [value.days, value.seconds, value.microseconds]},
     Decimal: lambda value, depth: {"decimal": str(value)},
-    UUID: lambda value, depth: {"uuid": value.hex},
+    UUID: _uuid,
     type(pd.NaT): lambda value, depth: {"nat": None},
     type(pd.NA): lambda value, depth: {"na": None},
     pd.Timestamp: _timestamp,
@@ -253,6 +275,7 @@ _ENCODE: dict[type, Callable[[Any, int], Any]] = {
 }
 
 _DECODE: dict[str, Callable[[Any], Any]] = {
+    "str": lambda found: _bytes(found).decode("utf-8", "surrogatepass"),
     "int": lambda found: int(found, 16),
     "float": _unfloat,
     "tuple": lambda found: tuple(_frozen(found)),
@@ -267,7 +290,7 @@ _DECODE: dict[str, Callable[[Any], Any]] = {
     "time": _moment(time),
     "timedelta": lambda found: timedelta(*found),
     "decimal": Decimal,
-    "uuid": lambda found: UUID(hex=found),
+    "uuid": _unuuid,
     "nat": lambda found: pd.NaT,
     "na": lambda found: pd.NA,
     "timestamp": _untimestamp,
