@@ -138,7 +138,7 @@ def test_verb_that_fails(store, monkeypatch, verb, function):
     [
         (lambda store: store.validate(), Tree, "create_draft", "validate"),
         (lambda store: store.validate(), Tree, "lock", "validate"),
-        (lambda store: store.check_owner(), os, "stat", "check_owner"),
+        (lambda store: store.doubt(), os, "stat", "examine"),
         (lambda store: list(store.list()), Tree, "scan", "list"),
     ],
 )

@@ -26,7 +26,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from aioartifacts.errors import ArtifactError
 from aioartifacts.types import JSON, Buffer, Generation, ObjectInfo
 
 
@@ -147,7 +146,7 @@ class BlockingObjectStore(ObjectStore):
     """An object store of plain functions, called in worker threads. Thread-safe."""
 
     trusted_by_default = False
-    """Whether an artifact store over this one trusts everything unless told otherwise. See `check_owner`."""
+    """Whether an artifact store over this one trusts everything unless told otherwise. See `doubt`."""
 
     @abstractmethod
     def put(self, key: str, body: Body, *, if_generation: Generation | None = None) -> ObjectInfo:
@@ -238,13 +237,12 @@ class BlockingObjectStore(ObjectStore):
             StoreError: it cannot; the message says why.
         """
 
-    def check_owner(self) -> bool:
-        """Whether everything here was written by us or by people we must trust anyway. May block."""
-        return self.trusted_by_default
-
     def doubt(self) -> str | None:
-        """Say, for a message, who else may have written here and what to do about it; None when `check_owner` says yes. May block."""
-        return None if self.check_owner() else f"others may be able to write to {self.url}"
+        """Say, for a message, who else may have written here and what to do about it. May block.
+
+        None when everything here was written by us, or by people we must trust anyway.
+        """
+        return None if self.trusted_by_default else f"others may be able to write to {self.url}"
 
 
 class AsyncBody(Protocol):
@@ -313,7 +311,6 @@ def join(body: Buffers) -> bytes:
 
 
 __all__ = [
-    "ArtifactError",
     "AsyncBody",
     "AsyncObjectStore",
     "BlockingObjectStore",

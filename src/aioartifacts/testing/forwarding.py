@@ -116,10 +116,6 @@ class BlockingForwarding(Forwarding[BlockingObjectStore], BlockingObjectStore):
         self.inner.validate()
         self.after("validate", "", None)
 
-    def check_owner(self) -> bool:
-        self.before("check_owner", "", {})
-        return self.after("check_owner", "", self.inner.check_owner())
-
     def doubt(self) -> str | None:
         self.before("doubt", "", {})
         return self.after("doubt", "", self.inner.doubt())

@@ -105,11 +105,12 @@ class ObjectStoreSuite(WritingLaws, RivalLaws, ReadingLaws):
         assert await self.stored_keys(store) == set(), "and nothing is left of the trial"
         assert await self.keys(store) == []
 
-    async def test_owner_is_told(self, store: Store) -> None:
+    async def test_doubt_is_none_or_a_reason(self, store: Store) -> None:
         if isinstance(store, BlockingObjectStore):
-            assert (await perform(store, call("check_owner"))).result() in (True, False)
+            doubt = (await perform(store, call("doubt"))).result()
+            assert doubt is None or (isinstance(doubt, str) and doubt)
         else:
-            assert not hasattr(store, "check_owner"), "nobody asks an async store"
+            assert not hasattr(store, "doubt"), "nobody asks an async store"
 
     async def test_store_is_used_again_after_it_was_closed(self, store: Store) -> None:
         if isinstance(store, BlockingObjectStore):

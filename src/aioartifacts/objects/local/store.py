@@ -464,11 +464,8 @@ class LocalObjectStore(BlockingObjectStore):
         except OSError as error:
             raise translate(error, self.root, "", "validate") from error
 
-    def check_owner(self) -> bool:
-        """Whether the root is ours (or we are the superuser), and not writable for others. Its group is trusted."""
-        return self.doubt() is None
-
     def doubt(self) -> str | None:
+        """See `BlockingObjectStore.doubt`. None when the root is ours (or we are the superuser), and others cannot write; its group may."""
         if sys.platform == "win32":
             return None
         try:
@@ -476,7 +473,7 @@ class LocalObjectStore(BlockingObjectStore):
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise translate(error, self.root, "", "check_owner") from error
+            raise translate(error, self.root, "", "examine") from error
         if os.geteuid() not in (0, status.st_uid):
             return f"the folder {self.root} belongs to another user (uid {status.st_uid}; this process is uid {os.geteuid()})"
         if status.st_mode & stat.S_IWOTH:
