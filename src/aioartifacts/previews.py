@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from aioartifacts.materializers.base import Declined, Dump, Materializer
+from aioartifacts.materializers.base import FAILURES, Declined, Dump, Materializer
 from aioartifacts.types import KIB
 
 PREVIEW_MAX = 64 * KIB
@@ -49,7 +49,7 @@ def _asked(ask: Callable[[object], Mapping[str, Any]], obj: object, path: str, w
             size = len(msgspec.json.encode(told))
     except Declined:
         raise
-    except (Exception, SystemExit, GeneratorExit) as error:
+    except FAILURES as error:
         _log.warning("%r is saved without its %s, which failed: %s: %s", path, what, type(error).__name__, error)
         return {}
     if size > PREVIEW_MAX:

@@ -32,7 +32,7 @@ from aioartifacts.errors import (
     TransientStoreError,
 )
 from aioartifacts.keys import part_files, record_key
-from aioartifacts.materializers.base import Declined, Dump, Materializer
+from aioartifacts.materializers.base import FAILURES, Declined, Dump, Materializer
 from aioartifacts.objects.base import ObjectData
 from aioartifacts.operations import (
     Commit,
@@ -218,21 +218,24 @@ def encode(obj: object, path: str, config: Config, format: str | None) -> Encode
         EncodeError: none can, or one failed.
     """
     declined: list[str] = []
-    for materializer in config.materializers.candidates(obj, format):
-        try:
-            dump = materializer.dump(obj)
-            summary = describe(materializer, dump, obj, path, previews=config.previews)
-        except Declined as reason:
-            declined.append(f"{materializer.format}: {reason}")
-            continue
-        except ArtifactError:
-            raise
-        except (Exception, SystemExit, GeneratorExit) as error:
-            raise encode_error(obj, path, error) from error
-        names = [part.name for part in dump.parts]
-        if len(set(names)) != len(names):
-            raise EncodeError(f"{path!r}: the materializer {materializer.name!r} gave two parts one name: {names}", path=path)
-        return Encoded(materializer, dump, _type_name(type(obj)), summary, environment(materializer))
+    try:
+        for materializer in config.materializers.candidates(obj, format):
+            try:
+                dump = materializer.dump(obj)
+                summary = describe(materializer, dump, obj, path, previews=config.previews)
+            except Declined as reason:
+                declined.append(f"{materializer.format}: {reason}")
+                continue
+            names = [part.name for part in dump.parts]
+            if len(set(names)) != len(names):
+                raise EncodeError(
+                    f"{path!r}: the materializer {materializer.name!r} gave two parts one name: {names}", path=path
+                )
+            return Encoded(materializer, dump, _type_name(type(obj)), summary, environment(materializer))
+    except ArtifactError:
+        raise
+    except FAILURES as error:  # in `accepts`, too
+        raise encode_error(obj, path, error) from error
     raise EncodeError(
         f"{path!r}: a {_type_name(type(obj))} cannot be saved exactly"
         + (f" as {format!r}" if format else "")

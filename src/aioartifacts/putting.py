@@ -9,6 +9,7 @@ from aioartifacts.checksum import Digest, hex32
 from aioartifacts.engine import first_with_notes
 from aioartifacts.errors import ArtifactError, EncodeError, IntegrityError
 from aioartifacts.jobs import Job
+from aioartifacts.materializers.base import FAILURES
 from aioartifacts.objects.base import BlockingObjectStore, Body, Buffers, PutRequest, Sink, join
 from aioartifacts.operations import Inlined, Put, Stored
 from aioartifacts.types import MIB, Buffer, ObjectInfo
@@ -90,7 +91,7 @@ def produce(put: Put, sink: CountingSink) -> None:
     """Write a part's body to *sink*; what the materializer raises becomes an `EncodeError`, what the sink raises stays what it is."""
     try:
         put.body.write_to(sink)
-    except (Exception, SystemExit, GeneratorExit) as error:
+    except FAILURES as error:
         if sink.failure is not None:
             raise sink.failure from None  # whatever the materializer has made of it
         if isinstance(error, ArtifactError):

@@ -27,7 +27,7 @@ from aioartifacts.errors import (
     TransientStoreError,
 )
 from aioartifacts.keys import record_key
-from aioartifacts.materializers.base import Materializer, Parts
+from aioartifacts.materializers.base import FAILURES, Materializer, Parts
 from aioartifacts.objects.base import ObjectData
 from aioartifacts.operations import Compute, Config, Decode, Get, Head, ListUnder, Source, Steps
 from aioartifacts.record import Decoded, ForeignRecord, decode_record
@@ -137,7 +137,7 @@ def decode(materializer: Materializer, found: Found, parts: Parts) -> object:
     """Let the materializer load; whatever goes wrong becomes a `DecodeError` that names the versions."""
     try:
         return materializer.load(parts)
-    except (Exception, SystemExit, GeneratorExit) as error:
+    except FAILURES as error:
         # What the materializer misses elsewhere is no part of this artifact.
         if isinstance(error, ArtifactError) and not isinstance(error, ArtifactNotFoundError):
             if error.path is None:

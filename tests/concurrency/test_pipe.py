@@ -144,7 +144,7 @@ async def test_chunks_of_memory_span_buffers() -> None:
 
 
 @pytest.mark.parametrize("after", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK])
-@pytest.mark.parametrize("error", [Stop("odd"), SystemExit(3), GeneratorExit()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("error", [Stop("odd"), SystemExit(3), GeneratorExit(), asyncio.CancelledError()], ids=lambda e: type(e).__name__)
 async def test_a_producer_that_fails(error: BaseException, after: int, workers: LoopWorkers) -> None:
     def produce(sink: Sink) -> None:
         sink.write(some(after))

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+from asyncio import CancelledError
 
 import pytest
 from opened import BIG, keys, over, part, read, write
@@ -219,14 +220,23 @@ class Early(Materializer):
         return {}
 
     def load(self, parts):
-        raise AssertionError
+        raise self.error
 
 
 class Plain:
     pass
 
 
-FAILURES = [ValueError("no"), RecursionError("deep"), MemoryError("much"), SystemExit(3), GeneratorExit(), KeyError("k"), StopIteration()]
+FAILURES = [
+    ValueError("no"),
+    RecursionError("deep"),
+    MemoryError("much"),
+    SystemExit(3),
+    GeneratorExit(),
+    KeyError("k"),
+    StopIteration(),
+    CancelledError(),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -248,6 +258,31 @@ async def test_failed_encoding_leaves_nothing(store, objects, where, error):
     assert (caught.value.path, caught.value.operation) == ("a", "save")
     assert caught.value.__cause__ is error
     assert keys(objects) == []
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), CancelledError()], ids=repr)
+async def test_a_materializer_that_cannot_say_what_it_accepts(store, objects, error):
+    store.materializers.register(Early("accepts", error))
+    with pytest.raises(EncodeError, match=type(error).__name__) as caught:
+        await store.save(Plain(), "a")
+    assert caught.value.__cause__ is error
+    assert keys(objects) == []
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+async def test_failed_decoding(store, error):
+    class Writing(Early):
+        def produce(self, sink):
+            sink.write(BIG)
+
+    store.materializers.register(Writing("load", error))
+    await store.save(Plain(), "a")
+    with pytest.raises(DecodeError, match=type(error).__name__) as caught:
+        await store.load("a")
+    assert (caught.value.path, caught.value.operation) == ("a", "load")
+    with pytest.raises(ExceptionGroup) as group:
+        await store.load_many(["a"])
+    assert [type(found) for found in group.value.exceptions] == [DecodeError]
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), RecursionError()], ids=repr)

@@ -6,12 +6,17 @@ A materializer runs in a worker thread. It never sees the store, the loop or the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from asyncio import CancelledError
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, ClassVar, Protocol
 
 from aioartifacts.objects.base import Body, Buffers, FileBody, Producer, Sink
 from aioartifacts.types import JSON, LoadOptions
+
+FAILURES: tuple[type[BaseException], ...] = (Exception, SystemExit, GeneratorExit, CancelledError)
+"""What a materializer that fails may raise. A cancellation is then of something of its own: let through, it would silently end a task
+that nobody has cancelled."""
 
 
 class Declined(Exception):
