@@ -17,8 +17,8 @@ from aioartifacts.errors import ArtifactError, ArtifactExistsError, StoreError
 from aioartifacts.objects.base import AsyncObjectStore, Buffers
 from aioartifacts.testing import AsyncObjectStoreAdapter
 from aioartifacts.testing.driving import StoreUnderTest
+from aioartifacts.testing.payloads import check_bytes, content
 from aioartifacts.testing.rival_laws import RIVALS
-from aioartifacts.testing.writing_laws import check_bytes, content
 from aioartifacts.types import MIB
 
 

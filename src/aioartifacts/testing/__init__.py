@@ -39,7 +39,9 @@ if "pytest" in sys.modules:
     pytest.register_assert_rewrite(
         *(
             f"{__name__}.{module}"
-            for module in ("driving", "writing_laws", "rival_laws", "reading_laws", "objectstore_suite", "materializer_suite")
+            for module in (
+                "driving", "payloads", "writing_laws", "rival_laws", "reading_laws", "objectstore_suite", "materializer_suite",
+            )
         )
     )
 

@@ -231,6 +231,15 @@ async def interrupt_put_at(store: Store, key: str, pieces: Sequence[Buffer], poi
         task.result()
 
 
+def offers(store: Store, verb: str) -> bool:
+    """Whether a verb that only blocking stores have is to be tested; an async store must not have it: nobody would call it."""
+    if isinstance(store, BlockingObjectStore):
+        return True
+    assert isinstance(store, AsyncObjectStore)
+    assert not hasattr(store, verb), f"{verb} is a verb of blocking stores; on an async store nobody calls it"
+    return False
+
+
 class StoreUnderTest:
     """What a store's author provides, and the verbs as the laws use them."""
 

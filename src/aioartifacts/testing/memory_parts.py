@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import msgspec
 
 from aioartifacts.materializers.base import Dump, Materializer, Parts
 from aioartifacts.parts import memory_stream
-from aioartifacts.types import JSON, Buffer, LoadOptions
+from aioartifacts.types import JSON, LoadOptions
 
 
 class MemoryParts(Parts):
@@ -54,23 +55,13 @@ class MemoryParts(Parts):
             self._folder.cleanup()
 
 
-class _Collected:
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: Buffer, /) -> int:
-        view = memoryview(data)
-        self.data += view if view.ndim == 1 and view.format == "B" else view.cast("B")
-        return view.nbytes
-
-
 def written(dump: Dump) -> dict[str, bytes]:
     """The bytes of every part."""
     found = {}
     for part in dump.parts:
-        sink = _Collected()
+        sink = BytesIO()
         part.body.write_to(sink)
-        found[part.name] = bytes(sink.data)
+        found[part.name] = sink.getvalue()
     return found
 
 

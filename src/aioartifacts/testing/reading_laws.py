@@ -11,8 +11,8 @@ from crc32c import crc32c
 
 from aioartifacts.errors import ArtifactError, ArtifactNotFoundError
 from aioartifacts.objects.base import AsyncObjectStore
-from aioartifacts.testing.driving import Script, Store, StoreUnderTest, call, perform
-from aioartifacts.testing.writing_laws import SIZES, check_bytes, content, file_content, offers
+from aioartifacts.testing.driving import Script, Store, StoreUnderTest, call, offers, perform
+from aioartifacts.testing.payloads import SIZES, check_bytes, content, file_content
 from aioartifacts.types import MIB
 
 KEY = "project/run/model/metadata.json"

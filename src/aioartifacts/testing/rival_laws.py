@@ -7,7 +7,7 @@ from itertools import pairwise
 from aioartifacts.errors import ArtifactExistsError, ArtifactNotFoundError, ConflictError
 from aioartifacts.objects.base import Buffers
 from aioartifacts.testing.driving import Store, StoreUnderTest, call, together
-from aioartifacts.testing.writing_laws import check_bytes
+from aioartifacts.testing.payloads import check_bytes
 from aioartifacts.types import KIB
 
 RIVALS = 8

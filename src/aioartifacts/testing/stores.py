@@ -6,7 +6,6 @@ import asyncio
 import functools
 import itertools
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -208,21 +207,19 @@ class _Slow(Forwarding[S]):
         verb: str = "*",
         key: str = "*",
         when: Literal["before", "after"] = "before",
-        latency: float = 0.0,
     ) -> None:
         super().__init__(inner)
         self.gate = gate
         self.verb = verb
         self.key = key
         self.when: Literal["before", "after"] = when
-        self.latency = latency
         self.waiting: list[tuple[str, str]] = []
         """Verb and key of every call that stands at the gate."""
 
     def __reduce__(self) -> tuple[object, ...]:
         if self.gate is not None:
             raise InvalidConfigError("a store with a gate is not pickled: nobody could open the gate of the copy")
-        rebuild = functools.partial(type(self), verb=self.verb, key=self.key, when=self.when, latency=self.latency)
+        rebuild = functools.partial(type(self), verb=self.verb, key=self.key, when=self.when)
         return (rebuild, (self.inner,))
 
     def _held(self, when: str, verb: str, key: str) -> bool:
@@ -233,7 +230,6 @@ class SlowObjectStore(_Slow[BlockingObjectStore], BlockingForwarding):
     """Holds calls at a *gate*, before they reach the store or after they were carried out, until a test lets them go.
 
     The gate is a `threading.Event` to wait for, or a function called with verb and key. `entered` is set when a call gets there.
-    *latency* is for benchmarks: seconds that every such call takes longer.
 
     Raises:
         StoreError: from a held verb, when nobody set the event within a minute.
@@ -247,9 +243,8 @@ class SlowObjectStore(_Slow[BlockingObjectStore], BlockingForwarding):
         verb: str = "*",
         key: str = "*",
         when: Literal["before", "after"] = "before",
-        latency: float = 0.0,
     ) -> None:
-        super().__init__(inner, gate, verb=verb, key=key, when=when, latency=latency)
+        super().__init__(inner, gate, verb=verb, key=key, when=when)
         self.entered = threading.Event()
 
     def before(self, verb: str, key: str, details: Details) -> None:
@@ -262,8 +257,6 @@ class SlowObjectStore(_Slow[BlockingObjectStore], BlockingForwarding):
     def _hold(self, when: str, verb: str, key: str) -> None:
         if not self._held(when, verb, key):
             return
-        if self.latency:
-            time.sleep(self.latency)
         self.waiting.append((verb, key))
         self.entered.set()
         try:
@@ -289,9 +282,8 @@ class AsyncSlowObjectStore(_Slow[AsyncObjectStore], AsyncForwarding):
         verb: str = "*",
         key: str = "*",
         when: Literal["before", "after"] = "before",
-        latency: float = 0.0,
     ) -> None:
-        super().__init__(inner, gate, verb=verb, key=key, when=when, latency=latency)
+        super().__init__(inner, gate, verb=verb, key=key, when=when)
         self.entered = asyncio.Event()
 
     async def abefore(self, verb: str, key: str, details: Details) -> None:
@@ -304,8 +296,6 @@ class AsyncSlowObjectStore(_Slow[AsyncObjectStore], AsyncForwarding):
     async def _hold(self, when: str, verb: str, key: str) -> None:
         if not self._held(when, verb, key):
             return
-        if self.latency:
-            await asyncio.sleep(self.latency)
         self.waiting.append((verb, key))
         self.entered.set()
         try:

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from array import array
-from functools import cache
-from pathlib import Path
 
 import pytest
 
 from aioartifacts.errors import ArtifactError, ArtifactExistsError, ArtifactNotFoundError, ConflictError
-from aioartifacts.objects.base import (
-    AsyncObjectStore,
-    BlockingObjectStore,
-    Body,
-    Buffers,
-    FileBody,
-    Producer,
-    PutRequest,
-    Sink,
-)
+from aioartifacts.objects.base import Body, Buffers, FileBody, Producer, PutRequest, Sink
 from aioartifacts.testing.driving import (
     Script,
     Store,
@@ -28,14 +16,11 @@ from aioartifacts.testing.driving import (
     interrupt_put,
     interrupt_put_at,
     let_others_run,
+    offers,
     perform,
 )
-from aioartifacts.types import KIB, MIB, Buffer
-
-SIZES = [0, 1]
-for _edge in (64 * KIB, 256 * KIB, MIB):
-    SIZES += [_edge - 1, _edge, _edge + 1]
-SIZES.append(8 * MIB + 1)
+from aioartifacts.testing.payloads import SIZES, check_bytes, content, file_content, in_pieces
+from aioartifacts.types import MIB, Buffer
 
 KEY = "project/run/model/.part-0123456789abcdef0123456789abcdef.data"
 RECORD = "project/run/model/metadata.json"
@@ -43,37 +28,6 @@ RECORD = "project/run/model/metadata.json"
 
 class Stop(Exception):
     """What a body raises in these tests; no store knows it."""
-
-
-@cache
-def content(size: int, seed: int = 0) -> bytes:
-    """Bytes in which a lost, doubled or moved chunk shows."""
-    return random.Random(seed * 1_000_003 + size).randbytes(size)
-
-
-def check_bytes(found: Buffer | None, expected: Buffer | None, why: str = "not the bytes that were expected") -> None:
-    """Fail with the place where two runs of bytes part.
-
-    pytest's own comparison of two megabytes takes hours where it is not cut short, which it is not with ``CI`` set or ``-vv``.
-    """
-    if found is None or expected is None:
-        same = found is expected
-        assert same, f"{why}: {'nothing' if found is None else f'{len(found)} bytes'} is there"
-        return
-    one, other = bytes(found), bytes(expected)
-    if one != other:
-        at = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-        here, there = one[at : at + 16], other[at : at + 16]
-        pytest.fail(f"{why}: {len(one)} bytes for {len(other)}; from byte {at} on {here!r} and not {there!r}")
-
-
-def file_content(path: str | Path) -> bytes | None:
-    """The bytes of a regular file; None when there is none."""
-    return Path(path).read_bytes() if Path(path).is_file() else None
-
-
-def in_pieces(data: bytes, size: int = 100_003) -> list[bytes]:
-    return [data[i : i + size] for i in range(0, len(data), size)]
 
 
 class WritingLaws(StoreUnderTest):
@@ -406,12 +360,3 @@ class WritingLaws(StoreUnderTest):
         left = await self.stored_keys(store)
         assert left <= {"a/0", "a/2"}
         assert {await self.stored(store, key) for key in left} <= {b"whole"}
-
-
-def offers(store: Store, verb: str) -> bool:
-    """Whether a verb that only blocking stores have is to be tested; an async store must not have it: nobody would call it."""
-    if isinstance(store, BlockingObjectStore):
-        return True
-    assert isinstance(store, AsyncObjectStore)
-    assert not hasattr(store, verb), f"{verb} is a verb of blocking stores; on an async store nobody calls it"
-    return False

@@ -14,6 +14,8 @@ import msgspec
 from .wire import Answer, ApiError
 
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_LIFETIME = 3600
+"""Seconds for which a token is good."""
 
 
 class Tokens:
@@ -22,8 +24,7 @@ class Tokens:
     The assertion's claims are checked, its signature is not: any key will do.
     """
 
-    def __init__(self, *, lifetime: int = 3600) -> None:
-        self._lifetime = lifetime
+    def __init__(self) -> None:
         self._expiry: dict[str, float] = {}
 
     def grant(self, body: bytes) -> Answer:
@@ -33,11 +34,11 @@ class Tokens:
         if problem is not None:
             return Answer.json({"error": problem, "error_description": "Not an assertion this server accepts."}, 400)
         token = self.issue()
-        return Answer.json({"access_token": token, "expires_in": self._lifetime - 1, "token_type": "Bearer"})
+        return Answer.json({"access_token": token, "expires_in": _LIFETIME - 1, "token_type": "Bearer"})
 
     def issue(self, token: str | None = None) -> str:
         token = token or f"fake.{secrets.token_urlsafe(24)}"
-        self._expiry[token] = time.monotonic() + self._lifetime
+        self._expiry[token] = time.monotonic() + _LIFETIME
         return token
 
     def revoke(self) -> None:
@@ -77,7 +78,7 @@ def _decode(part: str) -> Any:
     return msgspec.json.decode(data) if data.startswith(b"{") else data
 
 
-def service_account(url: str, *, email: str = "tester@example.iam.gserviceaccount.com") -> dict[str, str]:
+def service_account(url: str) -> dict[str, str]:
     """The contents of a service account key file whose tokens come from the server at *url*."""
     from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -88,7 +89,7 @@ def service_account(url: str, *, email: str = "tester@example.iam.gserviceaccoun
         "project_id": "example",
         "private_key_id": secrets.token_hex(20),
         "private_key": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
-        "client_email": email,
+        "client_email": "tester@example.iam.gserviceaccount.com",
         "client_id": "1",
         "token_uri": f"{url}/token",
     }
