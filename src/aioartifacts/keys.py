@@ -44,7 +44,7 @@ _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _REMEDY = "use relative segments such as 'project/run/name'"
 
 
-def check_path(path: str, *, operation: str | None = None) -> str:
+def check_path(path: str) -> str:
     """Return *path* if it is a legal artifact path.
 
     Raises:
@@ -56,16 +56,14 @@ def check_path(path: str, *, operation: str | None = None) -> str:
         if len(shown) > 120:
             shown = shown[:117] + "…"
         raise InvalidPathError(
-            f"{shown} is not a legal artifact path: {reason}; {_REMEDY}",
-            path=path if type(path) is str else None,
-            operation=operation,
+            f"{shown} is not a legal artifact path: {reason}; {_REMEDY}", path=path if type(path) is str else None
         )
     return path
 
 
-def check_prefix(prefix: str, *, operation: str | None = None) -> str:
+def check_prefix(prefix: str) -> str:
     """Return *prefix* if it is empty, or a legal artifact path."""
-    return prefix if type(prefix) is str and not prefix else check_path(prefix, operation=operation)
+    return prefix if type(prefix) is str and not prefix else check_path(prefix)
 
 
 def check_segment(segment: str, what: str) -> str:
@@ -193,4 +191,4 @@ def materialized_path(project: str, day: date, run_id: str, step: str, name: str
         check_segment(step, "step_name"),
         check_segment(name, "name"),
     )
-    return check_path("/".join(segments), operation="materialize")
+    return check_path("/".join(segments))

@@ -137,7 +137,6 @@ def user_metadata(data: bytes, *, path: str | None = None) -> dict[str, JSON]:
         raise RecordError(
             f"the metadata that FlowyML wrote for {path!r} is damaged; remove {bare_meta_key(path or '')!r} to go without",
             path=path,
-            operation="get_metadata",
         )
     return fields
 

@@ -125,7 +125,6 @@ class VerifiedParts(Parts):
                 IntegrityError(
                     f"part {source.name!r} of {self._path!r} is damaged: {expected} was written, {actual} is there; restore it from a copy",
                     path=self._path,
-                    operation="load",
                     expected=expected,
                     actual=actual,
                 )

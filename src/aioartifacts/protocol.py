@@ -352,7 +352,6 @@ def _await_turn(path: str, config: Config, started: float, attempt: int, refused
             f"{path!r} was replaced by others again and again for {config.retry.deadline:g} s; save again later, "
             "or under a path of its own",
             path=path,
-            operation="save",
         ) from refused
     yield Wait(min(config.retry.delay(attempt - 1), 1.0))
 
@@ -373,7 +372,6 @@ def _previous(found: ObjectData, path: str) -> tuple[str | None, tuple[str, ...]
                 f"saving {path!r} would overwrite a metadata.json that neither aioartifacts nor FlowyML wrote; choose another path, "
                 "or move it away",
                 path=path,
-                operation="save",
             ) from None
         return None, described.keys
     except RecordError as error:
@@ -384,7 +382,6 @@ def _previous(found: ObjectData, path: str) -> tuple[str | None, tuple[str, ...]
             raise ConflictError(
                 f"saving {path!r} would overwrite {other!r}: the disk does not tell the two names apart; choose another path",
                 path=path,
-                operation="save",
             ) from error
         return None, ()
     return record.write_id, _part_keys(record)

@@ -161,7 +161,6 @@ def check_stored(put: Put, info: ObjectInfo, digest: Digest) -> None:
     raise IntegrityError(
         f"{put.path!r}: the store holds something else than it was given under {put.key!r}; save again",
         path=put.path,
-        operation="save",
         expected=expected,
         actual=actual,
     )

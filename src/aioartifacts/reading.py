@@ -158,7 +158,6 @@ def decode(materializer: Materializer, found: Found, parts: Parts) -> object:
         raise DecodeError(
             f"{found.path!r}: decoding format {found.format!r} failed: {type(error).__name__}: {error}; {hint}",
             path=found.path,
-            operation="load",
         ) from error
 
 

@@ -395,7 +395,6 @@ class TransferEngine:
                 raise StoreError(
                     f"{operation.path!r} is fetched into temporary files, and those failed: {error}; make room, or set TMPDIR",
                     path=operation.path,
-                    operation="load",
                 ) from error
         async with self._memory.hold(size):
             fetched = {source.name: allocate(source.size) for source in stored}
@@ -509,7 +508,6 @@ def _damaged(operation: Decode[Any], source: Source, found: ObjectInfo) -> Integ
         f"part {source.name!r} of {operation.path!r} is damaged: {source.size} bytes were written, {found.size} are there; "
         "restore it from a copy",
         path=operation.path,
-        operation="load",
         expected=source.size,
         actual=found.size,
     )

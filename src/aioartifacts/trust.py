@@ -106,7 +106,6 @@ def check_trust(
             f"{path!r} is in format {format!r}, decoding it can run code, and its record carries no valid signature of this store's "
             "keys. Save it again from a store with the key; or, if you trust whoever wrote it, open the store with trust='all'",
             path=path,
-            operation="load",
             format=format,
         )
     because = f", and this store is not trusted by default: {doubt}" if doubt else ""
@@ -114,6 +113,5 @@ def check_trust(
         f"{path!r} is in format {format!r}, and decoding it can run code{because}. If you trust whoever can write to this store, open it "
         "with trust='all'; or sign what you save, with signing_key=… on both sides",
         path=path,
-        operation="load",
         format=format,
     )

@@ -19,8 +19,7 @@ class Str(str):
 
 def refusal(path: object) -> str:
     with pytest.raises(InvalidPathError) as caught:
-        keys.check_path(path, operation="save")  # type: ignore[arg-type]
-    assert caught.value.operation == "save"
+        keys.check_path(path)  # type: ignore[arg-type]
     assert caught.value.path == (path if type(path) is str else None)
     return caught.value.message
 
@@ -123,10 +122,7 @@ def test_longest_path() -> None:
 
 def test_prefix_may_be_empty() -> None:
     assert keys.check_prefix("") == ""
-    with pytest.raises(InvalidPathError) as caught:
-        keys.check_prefix("/", operation="list")
-    assert caught.value.operation == "list"
-    for odd in (Str(""), None, b""):
+    for odd in ("/", Str(""), None, b""):
         with pytest.raises(InvalidPathError):
             keys.check_prefix(odd)  # type: ignore[arg-type]
 
@@ -215,6 +211,5 @@ def test_layout_of_materialized_outputs() -> None:
     ):
         with pytest.raises(InvalidPathError, match=f"^{what} '/' contains"):
             keys.materialized_path(*arguments)
-    with pytest.raises(InvalidPathError, match="longer than 700") as caught:
+    with pytest.raises(InvalidPathError, match="longer than 700"):
         keys.materialized_path("p" * 200, day, "r" * 200, "s" * 200, "n" * 200)
-    assert caught.value.operation == "materialize"

@@ -72,7 +72,7 @@ class DirectoryMaterializer(Materializer):
         self._adapted.save(obj, Path(folder.path))
         parts = folder.parts()
         if not parts:
-            raise EncodeError(f"{self.name} saved no file for an object of type {type(obj).__qualname__}", operation="save")
+            raise EncodeError(f"{self.name} saved no file for an object of type {type(obj).__qualname__}")
         return Dump(parts)
 
     def load(self, parts: Parts) -> object:

@@ -174,7 +174,7 @@ def _body(path: str, found: os.stat_result) -> Producer:
                     break
                 sink.write(chunk)
             if copied != found.st_size:
-                raise EncodeError(f"{_shown(path)} changed its size while it was saved", operation="save")
+                raise EncodeError(f"{_shown(path)} changed its size while it was saved")
             _unchanged(path, found, os.fstat(descriptor))
 
     return Producer(produce, found.st_size)
@@ -183,7 +183,7 @@ def _body(path: str, found: os.stat_result) -> Producer:
 def _unchanged(path: str, found: os.stat_result, now: os.stat_result) -> None:
     same = (found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns, stat.S_IFMT(found.st_mode))
     if same != (now.st_ino, now.st_dev, now.st_size, now.st_mtime_ns, stat.S_IFMT(now.st_mode)):
-        raise EncodeError(f"{_shown(path)} changed while it was saved", operation="save")
+        raise EncodeError(f"{_shown(path)} changed while it was saved")
 
 
 @contextmanager

@@ -300,7 +300,7 @@ class MaterializerRegistry:
                 raise
             materializer = self.for_format(full)
         if not materializer.accepts(obj):
-            raise EncodeError(f"format {format!r} is not for objects of type {_dotted(type(obj))}", operation="save")
+            raise EncodeError(f"format {format!r} is not for objects of type {_dotted(type(obj))}")
         return materializer
 
     def _full_name(self, obj: object, format: str) -> str | None:

@@ -65,7 +65,7 @@ def _files(root: str) -> Iterator[tuple[str, str, int]]:
             info = os.lstat(path)
             relative = os.path.relpath(path, root).replace(os.sep, "/")
             if not stat.S_ISREG(info.st_mode):
-                raise EncodeError(f"{relative!r} is not a regular file, and only those are saved", operation="save")
+                raise EncodeError(f"{relative!r} is not a regular file, and only those are saved")
             yield relative, path, info.st_size
 
 
