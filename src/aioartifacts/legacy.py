@@ -124,8 +124,8 @@ def bare_meta_key(path: str) -> str:
     return f"{folder}{slash}{stem}{META_SUFFIX}"
 
 
-def user_metadata(data: bytes, *, path: str | None = None) -> dict[str, JSON]:
-    """The user's metadata from the bytes of a ``stem.meta.json``.
+def user_metadata(data: bytes, *, path: str) -> dict[str, JSON]:
+    """The user's metadata from *data*, the bytes of the ``stem.meta.json`` of the bare pickle at *path*.
 
     ``NaN`` and infinities are kept: FlowyML writes them.
 
@@ -135,7 +135,7 @@ def user_metadata(data: bytes, *, path: str | None = None) -> dict[str, JSON]:
     fields = _object(data)
     if fields is None:
         raise RecordError(
-            f"the metadata that FlowyML wrote for {path!r} is damaged; remove {bare_meta_key(path or '')!r} to go without",
+            f"the metadata that FlowyML wrote for {path!r} is damaged; remove {bare_meta_key(path)!r} to go without",
             path=path,
         )
     return fields

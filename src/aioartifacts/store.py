@@ -192,7 +192,8 @@ class ArtifactStore:
             ConflictError: others replaced the artifact again and again until the retry deadline.
             StoreError: the back end failed.
         """
-        check_flag(overwrite, "overwrite")
+        with Telling("save", path):
+            check_flag(overwrite, "overwrite")
         return await self._run(
             "save", self._save(artifact, path, metadata, overwrite, format), heavy=is_heavy(artifact)
         )
@@ -358,8 +359,8 @@ class ArtifactStore:
         Each is atomic by itself. By default the first failure stops those not yet started, and the failures are raised as an
         `ExceptionGroup`; with ``on_error="collect"`` every path gets an `Outcome`, and nothing is raised.
         """
-        check_flag(overwrite, "overwrite")
         with Telling("save_many"):
+            check_flag(overwrite, "overwrite")
             tasks = (
                 Task(path, self._save(obj, path, None, overwrite, None), light=is_light(obj))
                 for path, obj in check_mapping(artifacts).items()
@@ -494,8 +495,8 @@ class ArtifactStore:
         Without a *prefix* also temporary files and empty folders. Only reports unless *dry_run* is false. A save that is still under
         way must not be older than *grace*; saves refuse to commit after 24 hours, so the default is safe.
         """
-        check_flag(dry_run, "dry_run")
         with Telling("sweep"):
+            check_flag(dry_run, "dry_run")
             return await upkeep.sweep(self._engine, self._prefix(prefix), grace, dry_run, on_progress)
 
     # The store itself

@@ -23,7 +23,7 @@ SigningKey: TypeAlias = bytes | Callable[[], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """The keys of a signed store: the first signs, all of them verify. Never shown, never pickled by value unless plain bytes."""
+    """The keys of a signed store: the first signs, all of them verify. Never shown, never pickled."""
 
     keys: tuple[SigningKey, ...] = field(default=(), repr=False)
 

@@ -45,8 +45,9 @@ CALLS: dict[str, tuple[type[aa.ArtifactError], str, Callable[[Any], object]]] = 
 @pytest.mark.parametrize("call", CALLS)
 def test_of_a_verb(call: str, store: sync.ArtifactStore) -> None:
     error, message, make = CALLS[call]
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
         make(store)
+    assert caught.value.operation in dir(store), "it tells the verb"
     assert store.list_artifacts() == ["x"]
 
 
