@@ -135,6 +135,3 @@ def _as_date(given: datetime.date | str | None) -> datetime.date:
         return datetime.date.fromisoformat(given)
     except (ValueError, TypeError) as error:
         raise InvalidConfigError(f"date is a date or 'YYYY-MM-DD', not {given!r}") from error
-
-
-__all__ = ["Run"]

@@ -673,6 +673,3 @@ def _rebuild(cls: type[ArtifactStore], objects: Any, name: str, options: dict[st
     store = cls.__new__(cls)
     ArtifactStore.__init__(store, objects, name=name, **options)
     return store
-
-
-__all__ = ["ArtifactStore"]

@@ -126,6 +126,3 @@ _OPENERS: dict[str, Callable[[str, str, dict[str, Any]], ArtifactStore]] = {
     "gs": lambda place, prefix, options: GCSArtifactStore(bucket_name=place, prefix=prefix, **options),
     "memory": lambda place, _prefix, options: MemoryArtifactStore(name=options.pop("name", place or "memory"), **options),
 }
-
-
-__all__ = ["GCSArtifactStore", "LocalArtifactStore", "MemoryArtifactStore", "open_store"]

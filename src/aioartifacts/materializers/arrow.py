@@ -220,6 +220,3 @@ def _columns(schema: Any) -> list[JSON]:
             break
         rows.append(row)
     return rows
-
-
-__all__ = ["ArrowMaterializer"]

@@ -134,6 +134,3 @@ def _structs(data: memoryview, table: int, number: int, layout: struct.Struct) -
     if end > data.nbytes:
         raise IndexError("a vector outside of the data")
     return list(layout.iter_unpack(data[at + 4 : end]))
-
-
-__all__ = ["check_file", "check_stream"]

@@ -284,6 +284,3 @@ def _kind(mode: int) -> str:
         if test(mode):
             return name
     return "a device"
-
-
-__all__ = ["FileMaterializer", "FolderMaterializer"]

@@ -120,6 +120,3 @@ def _drawn(figure: Figure) -> tuple[bytes | None, str]:
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"[:500]
     return target.getvalue(), ""
-
-
-__all__ = ["FigureMaterializer"]

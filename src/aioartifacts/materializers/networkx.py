@@ -112,6 +112,3 @@ def _check_structure(graph: Any) -> None:
                 raise Declined("edge data are not in a dict")
     if directed and edges != sum(map(len, back.values())):
         raise Declined("successors and predecessors do not agree")
-
-
-__all__ = ["GraphMaterializer"]

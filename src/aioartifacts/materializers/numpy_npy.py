@@ -190,6 +190,3 @@ def _carries_metadata(dtype: np.dtype[Any]) -> bool:
     if dtype.subdtype is not None:
         return _carries_metadata(dtype.subdtype[0])
     return any(_carries_metadata(field[0]) for field in (dtype.fields or {}).values())
-
-
-__all__ = ["Array", "decode", "encode", "header", "shape_of"]

@@ -227,6 +227,3 @@ def _value(cursor: _Cursor, kind: int, depth: int, wanted: Any) -> Any:
     if wanted is None and kind == _BINARY:
         return cursor.binary()
     raise ValueError("the Parquet file is damaged")
-
-
-__all__ = ["FREE", "GROWTH", "TooLarge", "check_file", "limit"]

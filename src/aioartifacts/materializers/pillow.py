@@ -188,6 +188,3 @@ def _palette(image: Any) -> tuple[tuple[str, bytes], tuple[str, bytes]] | None:
     mode = image.im.getpalettemode()
     palette = image.palette or ImagePalette.ImagePalette()
     return (palette.mode, bytes(palette.palette)), (mode, bytes(image.im.getpalette(mode, mode)))
-
-
-__all__ = ["ImageMaterializer"]

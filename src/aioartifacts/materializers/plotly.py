@@ -140,6 +140,3 @@ def _same(a: Any, b: Any) -> bool:
             return False
         return _same(a.ravel().tolist(), b.ravel().tolist()) if a.dtype == object else a.tobytes() == b.tobytes()
     return bool(a == b or (a != a and b != b))
-
-
-__all__ = ["FigureMaterializer"]

@@ -268,6 +268,3 @@ def _wanted(parts: Parts, schema: Callable[[Any], Mapping[str, object]], source:
     if hasattr(stream, "seek"):
         stream.seek(0)
     return places
-
-
-__all__ = ["ParquetMaterializer", "PolarsMaterializer"]

@@ -224,6 +224,3 @@ def _dok(cls: Any, shape: tuple[int, ...], coords: Sequence[Array], data: Array)
     if len(sparse._dict) != len(data):
         raise ValueError("a key appears twice")
     return sparse
-
-
-__all__ = ["SparseMatrixMaterializer"]

@@ -246,6 +246,3 @@ def _unmarked(value: Any, arrays: list[Array]) -> Any:
         return str if kind == "str" else np.dtype(object)
     array = arrays[value["number"]]
     return array if kind == "array" else array[()]
-
-
-__all__ = ["XarrayMaterializer"]

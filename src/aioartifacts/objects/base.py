@@ -308,19 +308,3 @@ class AsyncObjectStore(ObjectStore):
 def join(body: Buffers) -> bytes:
     """Small bodies in one piece."""
     return bytes(body.buffers[0]) if len(body.buffers) == 1 else b"".join(body.buffers)
-
-
-__all__ = [
-    "AsyncBody",
-    "AsyncObjectStore",
-    "BlockingObjectStore",
-    "Body",
-    "Buffers",
-    "FileBody",
-    "ObjectData",
-    "ObjectStore",
-    "Producer",
-    "PutRequest",
-    "Sink",
-    "join",
-]

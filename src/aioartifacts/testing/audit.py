@@ -70,6 +70,3 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
             and not code.co_filename.startswith("<frozen")
         ):
             found.append(f"exec {code.co_filename} {code.co_names!r:.200}")
-
-
-__all__ = ["watching"]

@@ -281,6 +281,3 @@ def _damaged(data: bytes, count: int, *, flips: bool) -> Iterator[tuple[str, byt
         flipped = bytearray(data)
         flipped[at] ^= 1 << chance.randrange(8)
         yield f"with a bit flipped at {at}", bytes(flipped)
-
-
-__all__ = ["MaterializerSuite", "load_in_a_fresh_process"]

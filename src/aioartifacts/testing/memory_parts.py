@@ -77,6 +77,3 @@ def load_parts(
     through: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(meta))
     with MemoryParts(data, through, trusted=trusted, options=options or LoadOptions()) as parts:
         return materializer.load(parts)
-
-
-__all__ = ["MemoryParts", "load_parts", "written"]
