@@ -14,6 +14,7 @@ from aioartifacts.errors import MissingDependencyError
 from aioartifacts.materializers import glimpse
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.materializers.numpy_npy import Array, decode, encode, header, shape_of
+from aioartifacts.materializers.pickling_exactly import extra_of_masked
 from aioartifacts.types import JSON
 
 _SLICE = 1 << 14
@@ -131,6 +132,9 @@ class MaskedArrayMaterializer(ArrayMaterializer):
         masked: Any = obj
         if masked.baseclass is not np.ndarray or masked._optinfo:
             raise Declined("it masks a subclass of ndarray, or carries extra information")
+        attributes = extra_of_masked(masked)
+        if attributes:
+            raise Declined(f"it carries attributes of its own: {next(iter(attributes))!r:.80}")
         body, meta = encode(masked.data)
         parts = [Part("data.npy", body)]
         found: dict[str, JSON] = {"data": meta, "hard": bool(masked.hardmask)}

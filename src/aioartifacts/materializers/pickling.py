@@ -19,9 +19,8 @@ from __future__ import annotations
 
 import pickle
 import struct
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from types import FunctionType
 from typing import Any, BinaryIO, ClassVar
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -29,6 +28,7 @@ import cloudpickle  # type: ignore[import-untyped]
 from aioartifacts.errors import DecodeError, UntrustedArtifactError
 from aioartifacts.materializers.base import Buffers, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.materializers.collector import paused
+from aioartifacts.materializers.pickling_exactly import reducer_of, reducers
 from aioartifacts.types import JSON, KIB, Buffer
 
 PART = "data.pkl"
@@ -81,18 +81,25 @@ class PickledMaterializer(Materializer):
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """cloudpickle's, with its dispatch table flat: a ChainMap, written in Python, would be asked once per instance."""
+    """cloudpickle's, exact where that is not; its dispatch table flat: a ChainMap, written in Python, would be asked once per instance."""
 
     def __init__(self, sink: Sink, buffers: list[memoryview]) -> None:
-        self.dispatch_table = dict(cloudpickle.Pickler.dispatch_table)
-        numpy: Any = sys.modules.get("numpy")
-        for name, plain in (("str_", str), ("bytes_", bytes)):
-            # NumPy 2.4 pickles them as arrays, which lose a NUL at the end; tests/fidelity would tell.
-            scalar = getattr(numpy, name, None)
-            if scalar is not None:
-                self.dispatch_table[scalar] = partial(_remade, plain)
+        self.dispatch_table = {**cloudpickle.Pickler.dispatch_table, **reducers()}
+        self._reducers: dict[type, Callable[[Any], Any] | None] = {}
         self._buffers = buffers
         super().__init__(sink, protocol=5, buffer_callback=self._in_band)  # pyright: ignore[reportCallIssue]
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Classes and functions are cloudpickle's; of what else is no plain builtin, some `pickling_exactly` knows better."""
+        cls = type(obj)
+        try:
+            reducer = self._reducers[cls]
+        except KeyError:
+            if issubclass(cls, (type, FunctionType)):
+                return super().reducer_override(obj)
+            reducer = self._reducers[cls] = reducer_of(cls)
+        reduced = reducer(obj) if reducer is not None else None
+        return NotImplemented if reduced is None else reduced
 
     def _in_band(self, buffer: pickle.PickleBuffer) -> bool:
         try:
@@ -103,11 +110,6 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return True
         self._buffers.append(view)
         return False
-
-
-def _remade(plain: Any, scalar: Any) -> tuple[Any, tuple[Any]]:
-    """Pickle a scalar that is also a str or bytes by what it says."""
-    return type(scalar), (plain.__getitem__(scalar, slice(None)),)
 
 
 class _Overflow(Exception):
@@ -324,5 +326,7 @@ def _children(obj: object) -> Iterator[tuple[str, object]]:
     elif isinstance(obj, (set, frozenset)):
         for value in obj:
             yield "{…}", value
+    if isinstance(obj, BaseException):
+        yield from ((f".{name}", value) for name in ("__cause__", "__context__") if (value := getattr(obj, name)) is not None)
     for name, value in getattr(obj, "__dict__", {}).items() if not isinstance(obj, type) else ():
         yield f".{name}", value
