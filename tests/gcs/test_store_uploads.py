@@ -24,6 +24,7 @@ from store_places import (
 )
 
 from aioartifacts.errors import ArtifactExistsError, ConflictError, StoreError, TransientStoreError
+from aioartifacts.objects.gcs.bucket import SPARE
 from aioartifacts.objects.gcs.multipart import Spare, Window, part_size
 from aioartifacts.objects.gcs.settings import PARTS_MAX
 from aioartifacts.types import KIB, MIB
@@ -355,6 +356,24 @@ async def test_window_admits_one_part_always_and_more_while_there_is_room():
     for window in (one, other):
         window.leave()
     assert (spare.take(), spare.take()) == (True, False), "all was given back, once"
+
+
+async def test_part_that_never_got_its_turn_gives_its_room_back(server):
+    """A task that is cancelled before its first step never runs, not even its ``finally``."""
+
+    class Breaks(Bytes):
+        async def chunks(self, size):
+            for number in range(2):
+                yield PARTS[number * size : (number + 1) * size]
+            raise LookupError("of the body")  # with no pause behind the chunk before
+
+    async with parallel(server) as store:
+        bucket = await store._bucket()
+        with pytest.raises(LookupError):
+            await store.put("a", Breaks(PARTS, size=len(PARTS)))
+        free = sum(bucket._spare.take() for _ in range(SPARE))
+        assert free == store._settings.parallel
+    assert unfinished(server) == 0
 
 
 async def test_upload_goes_on_as_long_as_there_is_progress(server):

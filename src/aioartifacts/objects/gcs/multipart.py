@@ -138,13 +138,10 @@ class _PartsUpload:
         tags: dict[int, str] = {}
 
         async def send(number: int, chunk: Chunk) -> None:
-            try:
-                checksum = await digest(chunk.pieces)
-                tags[number] = await persistently(
-                    self._client.settings.retry, lambda: self._send_part(number, chunk, checksum)
-                )
-            finally:
-                window.leave()
+            checksum = await digest(chunk.pieces)
+            tags[number] = await persistently(
+                self._client.settings.retry, lambda: self._send_part(number, chunk, checksum)
+            )
 
         failure: BaseException
         try:
@@ -159,7 +156,9 @@ class _PartsUpload:
                         window.leave()
                         raise
                     last = chunk.last
-                    group.create_task(send(number, chunk))
+                    sending = group.create_task(send(number, chunk))
+                    sending.add_done_callback(lambda _: window.leave())  # also when it is cancelled before its first step
+                    del chunk  # it goes when it has been sent, which may be before the others have
             return [tags[n] for n in sorted(tags)]
         except BaseExceptionGroup as errors:
             failure = _first(errors)
