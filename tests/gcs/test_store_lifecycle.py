@@ -115,6 +115,28 @@ async def test_call_that_is_cut_off_by_closing_is_a_store_error(server, store):
         await store.put("a", Bytes(bytes(2 * CHUNK), before_each=stay))
 
 
+@pytest.mark.parametrize("verb", ["cancelled", "failed"])
+@pytest.mark.asyncio
+async def test_connections_are_closed_though_closing_the_credentials(server, store, monkeypatch, verb):
+    reached = asyncio.Event()
+
+    async def stay():
+        reached.set()
+        if verb == "failed":
+            raise LookupError("odd")
+        await asyncio.Event().wait()
+
+    client = (await store._bucket()).client
+    monkeypatch.setattr(client._tokens, "aclose", stay)
+    task = asyncio.create_task(store.aclose())
+    await reached.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled() or isinstance(task.exception(), LookupError)
+    assert client._session.closed
+    assert not client._finalizer.alive, "it would complain"
+
+
 def test_each_loop_has_its_own_client(gcs_server):
     store = GCSObjectStore(SHARED, endpoint=gcs_server.url, credentials="anonymous")
 

@@ -25,6 +25,7 @@ from aioartifacts.errors import (
     ArtifactError,
     InvalidConfigError,
     PermissionDeniedError,
+    StoreError,
     TransientStoreError,
 )
 from aioartifacts.objects.gcs.failures import TRANSIENT, scrub
@@ -103,9 +104,13 @@ class Renewed(Tokens):
         if self._value is not None and time.time() < self._renew_at:
             return self._value
         if self._renewal is None or self._renewal.done():
-            # A task of its own, shielded: whoever is cancelled while waiting must not take the token from the others.
+            # A task of its own: whoever is cancelled while waiting must not take the token from the others.
             self._renewal = asyncio.create_task(self._renew())
-        return await asyncio.shield(self._renewal)
+        renewal = self._renewal
+        await asyncio.wait([renewal])
+        if renewal.cancelled():
+            return StoreError("the store was closed while it waited for an access token")
+        return renewal.result()
 
     def reject(self, token: str) -> bool:
         if token == self._value:

@@ -113,9 +113,14 @@ class Client:
             raise
 
     async def aclose(self) -> None:
-        await self._tokens.aclose()
-        await self._session.close()
-        self._finalizer.detach()
+        try:
+            await self._tokens.aclose()
+        finally:
+            try:
+                await self._session.close()
+            finally:
+                if self._session.closed:  # at once; what it then waits for is the other side
+                    self._finalizer.detach()
 
     async def call(self, request: Request) -> Answer:
         """Send a request once, and read the answer whole.
