@@ -22,8 +22,6 @@ from aioartifacts.materializers.choosing import chosen
 from aioartifacts.types import JSON
 
 _FILE, _STREAM = "data.arrow", "data.arrows"
-_COLUMNS_MAX = 4096
-"""Characters of a summary that go to columns."""
 
 
 class ArrowMaterializer(Materializer):
@@ -79,7 +77,7 @@ class ArrowMaterializer(Materializer):
         if isinstance(known, pa.Array | pa.ChunkedArray):
             return {"length": len(known), "dtype": str(known.type), "nulls": known.null_count}
         schema = known if isinstance(known, pa.Schema) else known.schema
-        found: dict[str, JSON] = {"columns": _columns(schema)}
+        found: dict[str, JSON] = {"columns": glimpse.schema((field.name, field.type) for field in schema)}
         if not isinstance(known, pa.Schema):
             found["shape"] = list(known.shape)
         return found
@@ -207,16 +205,3 @@ def _check_names(schema: Any) -> None:
         for type_ in _types(field.type):
             for n in range(type_.num_fields):
                 str(type_.field(n).name)
-
-
-def _columns(schema: Any) -> list[JSON]:
-    """Names and types; not all of them when there are many."""
-    rows: list[JSON] = []
-    left = _COLUMNS_MAX
-    for field in schema:
-        row = [field.name[:200], str(field.type)[:200]]
-        left -= len(row[0]) + len(row[1]) + 8
-        if left < 0:
-            break
-        rows.append(row)
-    return rows

@@ -1,4 +1,4 @@
-"""Small previews: the first rows, cells and items as text, cut where they are long."""
+"""Small previews and summaries: the first columns, rows, cells and items as text, cut where they are long."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from aioartifacts.types import JSON
 ROWS, COLUMNS, ITEMS = 5, 20, 12
 CELL, TEXT = 80, 500
 """Characters that are shown of a cell, and of a text."""
+_NAME, _NAMES = 200, 4096
+"""Characters that a summary tells of a column's name, and its type; and of all of them together."""
 
 _SCALARS: dict[type, Callable[[Any], str]] = {
     type(None): repr,
@@ -27,6 +29,19 @@ def table(columns: Iterable[object], rows: Iterable[Iterable[object]]) -> dict[s
         "columns": [cell(name) for name in islice(columns, COLUMNS)],
         "rows": [[cell(value) for value in islice(row, COLUMNS)] for row in islice(rows, ROWS)],
     }
+
+
+def schema(columns: Iterable[tuple[str, object]]) -> list[JSON]:
+    """Names and types; not all of them when there are many."""
+    shown: list[JSON] = []
+    left = _NAMES
+    for name, dtype in columns:
+        row = [name[:_NAME], str(dtype)[:_NAME]]
+        left -= len(row[0]) + len(row[1]) + 8
+        if left < 0:
+            break
+        shown.append(row)
+    return shown
 
 
 def text(whole: str) -> dict[str, JSON]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import ast
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from aioartifacts.materializers.base import Body, Buffers, Declined, Parts, Producer, Sink
+from aioartifacts.materializers.base import Body, Buffers, Declined, Dump, Part, Parts, Producer, Sink
 from aioartifacts.types import JSON
 
 _MAGIC = b"\x93NUMPY"
@@ -78,6 +78,26 @@ def decode(parts: Parts, name: str, meta: Mapping[str, JSON]) -> Array:
     if start + math.prod(shape) * dtype.itemsize != memory.nbytes:
         raise ValueError(f"{name} has {memory.nbytes} bytes, which is not what shape {shape} and dtype {dtype} take")
     return np.ndarray(shape, dtype, buffer=memory, offset=start, order="F" if fortran else "C")
+
+
+def add_arrays(dump: Dump, arrays: Iterable[Array]) -> Dump:
+    """The same dump, with each of *arrays* in a part of its own.
+
+    Raises:
+        Declined: a dtype holds objects, or cannot be described exactly.
+    """
+    parts, metas = list(dump.parts), list[JSON]()
+    for n, array in enumerate(arrays):
+        body, meta = encode(array)
+        parts.append(Part(f"array-{n}.npy", body))
+        metas.append(meta)
+    return Dump(parts, {**dump.meta, "arrays": metas})
+
+
+def read_arrays(parts: Parts) -> list[Array]:
+    """The arrays that `add_arrays` added."""
+    metas: Any = parts.meta.get("arrays", [])
+    return [decode(parts, f"array-{n}.npy", meta) for n, meta in enumerate(metas)]
 
 
 def _strided(header: bytes, array: Array) -> Callable[[Sink], None]:

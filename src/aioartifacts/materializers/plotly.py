@@ -12,10 +12,9 @@ import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 from plotly._subplots import SubplotRef  # type: ignore[import-untyped]
 
-from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts
-from aioartifacts.materializers.numpy_npy import Array, decode, encode, shape_of
-from aioartifacts.materializers.typed_json import decode as decode_json
-from aioartifacts.materializers.typed_json import encode as encode_json
+from aioartifacts.materializers.base import Declined, Dump, Materializer, Parts
+from aioartifacts.materializers.numpy_npy import Array, add_arrays, read_arrays, shape_of
+from aioartifacts.materializers.typed_json import decode, encode
 from aioartifacts.types import JSON
 
 _MARK = "\0"
@@ -42,18 +41,10 @@ class FigureMaterializer(Materializer):
         tree = _without_arrays(content, arrays)
         if not _same(_content(_figure(content)), content):
             raise Declined("Plotly makes another figure of what is in it")
-        dump = encode_json(tree, plain=False)
-        parts, metas = list(dump.parts), list[JSON]()
-        for n, array in enumerate(arrays):
-            body, meta = encode(array)
-            parts.append(Part(f"array-{n}.npy", body))
-            metas.append(meta)
-        return Dump(parts, {**dump.meta, "arrays": metas})
+        return add_arrays(encode(tree, plain=False), arrays)
 
     def load(self, parts: Parts) -> object:
-        metas: Any = parts.meta.get("arrays", [])
-        arrays = [decode(parts, f"array-{n}.npy", meta) for n, meta in enumerate(metas)]
-        content = _with_arrays(decode_json(parts), arrays)
+        content = _with_arrays(decode(parts), read_arrays(parts))
         if type(content) is not dict or content.keys() != {"data", "layout", "frames", "grid", "references"}:
             raise ValueError("not a figure")
         return _figure(content)

@@ -20,8 +20,6 @@ from aioartifacts.materializers.choosing import chosen, no_frame
 from aioartifacts.materializers.parquet_pages import check_file as check_parquet
 from aioartifacts.types import JSON
 
-_COLUMNS_MAX = 4096
-"""Characters of a summary that go to columns."""
 _EXTENSION: Any = getattr(pl, "BaseExtension", ())
 
 
@@ -84,7 +82,7 @@ class PolarsMaterializer(Materializer):
                 "nulls": obj.null_count(),
             }
         assert isinstance(obj, pl.DataFrame)
-        return {"shape": list(obj.shape), "columns": _columns(obj)}
+        return {"shape": list(obj.shape), "columns": glimpse.schema(obj.schema.items())}
 
     def preview(self, obj: object) -> Mapping[str, JSON]:
         if isinstance(obj, pl.Series):
@@ -95,10 +93,10 @@ class PolarsMaterializer(Materializer):
 
     def _check_schema(self, frame: pl.DataFrame) -> None:
         """Raises `Declined` for types that do not come back, which one row of nulls is enough to see."""
-        target = _Target(None)
+        target = io.BytesIO()
         try:
             self._write(frame.clear(1), target)
-            back = self._read_bytes(b"".join(target.held))
+            back = self._read_bytes(target.getvalue())
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise Declined(f"Polars cannot hold its types so: {error}") from error
         if back.schema != frame.schema:
@@ -165,17 +163,13 @@ class _Produce:
 
 
 class _Target:
-    """A sink as a file that is written only; or memory, where there is no sink."""
+    """A sink as a file that is written only; keeps what the sink raises."""
 
-    def __init__(self, sink: Sink | None) -> None:
+    def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self.held: list[bytes] = []
         self.error: BaseException | None = None
 
     def write(self, data: bytes) -> int:
-        if self._sink is None:
-            self.held.append(data)
-            return len(data)
         try:
             self._sink.write(data)
         except BaseException as error:
@@ -238,19 +232,6 @@ def _with_sorted(frame: pl.DataFrame, meta: Mapping[str, JSON]) -> pl.DataFrame:
         for n in numbers:
             columns[n] = columns[n].set_sorted(descending=name == "descending")
     return pl.DataFrame({column.name: column for column in columns})  # a list would give a column without a name one
-
-
-def _columns(frame: pl.DataFrame) -> list[JSON]:
-    """Names and types; not all of them when there are many."""
-    rows: list[JSON] = []
-    left = _COLUMNS_MAX
-    for name, dtype in frame.schema.items():
-        row = [name[:200], str(dtype)[:200]]
-        left -= len(row[0]) + len(row[1]) + 8
-        if left < 0:
-            break
-        rows.append(row)
-    return rows
 
 
 def _wanted(parts: Parts, schema: Callable[[Any], Mapping[str, object]], source: Any) -> list[int] | None:

@@ -17,10 +17,9 @@ import xarray as xr
 from xarray.indexes import PandasIndex
 
 from aioartifacts.errors import EncodeError
-from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts
-from aioartifacts.materializers.numpy_npy import Array, decode, encode, shape_of
-from aioartifacts.materializers.typed_json import decode as decode_json
-from aioartifacts.materializers.typed_json import encode as encode_json
+from aioartifacts.materializers.base import Declined, Dump, Materializer, Parts
+from aioartifacts.materializers.numpy_npy import Array, add_arrays, read_arrays, shape_of
+from aioartifacts.materializers.typed_json import decode, encode
 from aioartifacts.types import JSON
 
 _VARIABLES_MAX = 4096
@@ -45,19 +44,12 @@ class XarrayMaterializer(Materializer):
         known: Any = obj
         arrays: list[Array] = []
         content = _taken_apart(known, arrays)
-        dump = encode_json(content, plain=False)
-        parts, metas = list(dump.parts), list[JSON]()
-        for n, array in enumerate(arrays):
-            body, meta = encode(array)
-            parts.append(Part(f"array-{n}.npy", body))
-            metas.append(meta)
+        dump = add_arrays(encode(content, plain=False), arrays)
         _check(_put_together(content, arrays), known)
-        return Dump(parts, {**dump.meta, "arrays": metas})
+        return dump
 
     def load(self, parts: Parts) -> object:
-        metas: Any = parts.meta.get("arrays", [])
-        arrays = [decode(parts, f"array-{n}.npy", meta) for n, meta in enumerate(metas)]
-        content = decode_json(parts)
+        arrays, content = read_arrays(parts), decode(parts)
         if type(content) is not dict or content.get("kind") not in ("Dataset", "DataArray"):
             raise ValueError("neither a Dataset nor a DataArray")
         return _put_together(content, arrays)
