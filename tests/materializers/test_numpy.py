@@ -14,7 +14,6 @@ from parts import elsewhere, load, roundtrip, written
 
 from aioartifacts.materializers.base import Buffers, Declined, Materializer
 from aioartifacts.materializers.numpy import (
-    MATERIALIZERS,
     ArrayMaterializer,
     ArrayViewMaterializer,
     MaskedArrayMaterializer,
@@ -23,6 +22,14 @@ from aioartifacts.materializers.numpy import (
     StringArrayMaterializer,
 )
 
+MATERIALIZERS: tuple[type[Materializer], ...] = (
+    ScalarMaterializer,
+    MaskedArrayMaterializer,
+    ArrayViewMaterializer,
+    MlDtypesMaterializer,
+    StringArrayMaterializer,
+    ArrayMaterializer,
+)
 NPY = ArrayMaterializer()
 Overlapping = np.dtype({"names": ["a", "b"], "formats": ["<i4", "<i2"], "offsets": [0, 2], "itemsize": 8})
 Titled = np.dtype([(("a title", "a"), "<i2"), ("b", ">f8", (2, 3))])

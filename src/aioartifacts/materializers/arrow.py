@@ -11,7 +11,7 @@ in a file all batches must have the same dictionary.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
@@ -27,11 +27,11 @@ _FILE, _STREAM = "data.arrow", "data.arrows"
 class ArrowMaterializer(Materializer):
     """Exact ``Table``, ``RecordBatch``, ``ChunkedArray`` and ``Schema``, and every kind of ``Array``."""
 
-    name: ClassVar[str] = "arrow"
-    format: ClassVar[str] = "arrow"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("pyarrow",)
-    extra: ClassVar[str | None] = "arrow"
+    name = "arrow"
+    format = "arrow"
+    safe = True
+    packages = ("pyarrow",)
+    extra = "arrow"
 
     def accepts(self, obj: object) -> bool:
         return _kind(obj) is not None

@@ -6,7 +6,7 @@ Not safe: CatBoost 1.2.10 reads beyond its memory when a model has been tampered
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Parts
 from aioartifacts.materializers.estimators import EstimatorMaterializer, describe
@@ -20,10 +20,10 @@ _CLASSES = ("CatBoost", "CatBoostClassifier", "CatBoostRegressor", "CatBoostRank
 class CbmMaterializer(Materializer):
     """Fitted models as ``.cbm`` files, on request: parameters given as they are by default may come back spelt out."""
 
-    name: ClassVar[str] = "catboost-cbm"
-    format: ClassVar[str] = "cbm"
-    packages: ClassVar[tuple[str, ...]] = ("catboost",)
-    extra: ClassVar[str | None] = "catboost"
+    name = "catboost-cbm"
+    format = "cbm"
+    packages = ("catboost",)
+    extra = "catboost"
 
     def accepts(self, obj: object) -> bool:
         import catboost  # type: ignore[import-untyped]
@@ -61,10 +61,10 @@ class CbmMaterializer(Materializer):
 class CatBoostMaterializer(EstimatorMaterializer):
     """Models, fitted or not, with all of their state."""
 
-    name: ClassVar[str] = "catboost"
-    format: ClassVar[str] = "catboost"
-    packages: ClassVar[tuple[str, ...]] = ("catboost", "numpy", "cloudpickle")
-    extra: ClassVar[str | None] = "catboost"
+    name = "catboost"
+    format = "catboost"
+    packages = ("catboost", "numpy", "cloudpickle")
+    extra = "catboost"
 
     def summary(self, obj: object) -> Mapping[str, JSON]:
         found = describe(obj)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from aioartifacts.errors import EncodeError
 from aioartifacts.materializers.base import Buffers, Declined, Dump, Materializer, Part, Parts, Producer, Sink
@@ -36,9 +36,9 @@ _FORBIDDEN = re.compile(r"[\x00/\\:]" if os.sep == "\\" else r"[\x00/]")
 class FileMaterializer(Materializer):
     """A `Path` to a regular file."""
 
-    name: ClassVar[str] = "file"
-    format: ClassVar[str] = "file"
-    safe: ClassVar[bool] = True
+    name = "file"
+    format = "file"
+    safe = True
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is type(Path())
@@ -67,9 +67,9 @@ class FileMaterializer(Materializer):
 class FolderMaterializer(Materializer):
     """A `Path` to a folder: one part per file, in sorted order, and a manifest."""
 
-    name: ClassVar[str] = "folder"
-    format: ClassVar[str] = "folder"
-    safe: ClassVar[bool] = True
+    name = "folder"
+    format = "folder"
+    safe = True
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is type(Path())

@@ -6,7 +6,7 @@ What comes back is what FlowyML's own materializers return. CSV, its fallback, f
 from __future__ import annotations
 
 import pickle
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 from aioartifacts.errors import DecodeError, UntrustedArtifactError
 from aioartifacts.legacy import NUMPY, PANDAS, PICKLE
@@ -27,7 +27,7 @@ class FlowyMLPickle(_ReadOnly):
     name = "flowyml"
     format = PICKLE
     safe = False
-    packages: ClassVar[tuple[str, ...]] = ("cloudpickle",)
+    packages = ("cloudpickle",)
 
     def load(self, parts: Parts) -> object:
         if not parts.trusted:
@@ -42,7 +42,7 @@ class FlowyMLNumpy(_ReadOnly):
     name = "flowyml"
     format = NUMPY
     safe = True
-    packages: ClassVar[tuple[str, ...]] = ("numpy",)
+    packages = ("numpy",)
     extra = "numpy"
 
     def load(self, parts: Parts) -> object:
@@ -59,7 +59,7 @@ class FlowyMLPandas(_ReadOnly):
     name = "flowyml"
     format = PANDAS
     safe = True
-    packages: ClassVar[tuple[str, ...]] = ("pandas", "pyarrow")
+    packages = ("pandas", "pyarrow")
     extra = "pandas"
 
     def load(self, parts: Parts) -> object:

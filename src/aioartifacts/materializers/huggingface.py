@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any, ClassVar
+from typing import Any
 
 from aioartifacts.materializers.arrow_ipc import check_stream
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Parts
@@ -22,11 +22,11 @@ _FREE, _GROWTH, _MODULE = 256 * MIB, 8, 16 * KIB
 class ModelMaterializer(Materializer):
     """``transformers.PreTrainedModel`` of a class that transformers itself has: configuration and safetensors, and training or not."""
 
-    name: ClassVar[str] = "transformers"
-    format: ClassVar[str] = "transformers"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("transformers", "torch", "safetensors")
-    extra: ClassVar[str | None] = "huggingface"
+    name = "transformers"
+    format = "transformers"
+    safe = True
+    packages = ("transformers", "torch", "safetensors")
+    extra = "huggingface"
 
     def accepts(self, obj: object) -> bool:
         transformers = sys.modules.get("transformers")
@@ -111,11 +111,11 @@ def _bounded(limit: int) -> Iterator[None]:
 class TokenizerMaterializer(Materializer):
     """Fast tokenizers of ``transformers``: all of the tokenizer itself, and the settings around it."""
 
-    name: ClassVar[str] = "transformers-tokenizer"
-    format: ClassVar[str] = "transformers-tokenizer"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("transformers", "tokenizers")
-    extra: ClassVar[str | None] = "huggingface"
+    name = "transformers-tokenizer"
+    format = "transformers-tokenizer"
+    safe = True
+    packages = ("transformers", "tokenizers")
+    extra = "huggingface"
 
     def accepts(self, obj: object) -> bool:
         transformers = sys.modules.get("transformers")
@@ -147,11 +147,11 @@ class TokenizerMaterializer(Materializer):
 class DatasetMaterializer(Materializer):
     """``datasets.Dataset`` and ``DatasetDict``: Arrow files, features and split. Rows that a filter has left out are not kept."""
 
-    name: ClassVar[str] = "datasets"
-    format: ClassVar[str] = "datasets"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("datasets", "pyarrow")
-    extra: ClassVar[str | None] = "huggingface"
+    name = "datasets"
+    format = "datasets"
+    safe = True
+    packages = ("datasets", "pyarrow")
+    extra = "huggingface"
 
     def accepts(self, obj: object) -> bool:
         datasets = sys.modules.get("datasets")

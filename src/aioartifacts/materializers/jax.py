@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -20,11 +20,11 @@ class JaxMaterializer(Materializer):
     Kept: dtype, shape, and whether the dtype is weak. Keys made by ``jax.random.key`` keep their implementation.
     """
 
-    name: ClassVar[str] = "jax"
-    format: ClassVar[str] = "jax"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("jax", "jaxlib", "numpy")
-    extra: ClassVar[str | None] = "jax"
+    name = "jax"
+    format = "jax"
+    safe = True
+    packages = ("jax", "jaxlib", "numpy")
+    extra = "jax"
 
     def accepts(self, obj: object) -> bool:
         import jax

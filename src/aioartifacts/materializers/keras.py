@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import Any
 from zipfile import ZIP_STORED, ZipFile
 
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Parts
@@ -31,11 +31,11 @@ class KerasMaterializer(Materializer):
     whose file would hold code (lambdas), or that does not come back with the same weights, is declined.
     """
 
-    name: ClassVar[str] = "keras"
-    format: ClassVar[str] = "keras"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("keras", "h5py")
-    extra: ClassVar[str | None] = "keras"
+    name = "keras"
+    format = "keras"
+    safe = True
+    packages = ("keras", "h5py")
+    extra = "keras"
 
     def accepts(self, obj: object) -> bool:
         keras = sys.modules.get("keras")

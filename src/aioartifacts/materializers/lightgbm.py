@@ -6,7 +6,7 @@ Not safe: LightGBM 4.7 ends the process when the text of a tree is inconsistent 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from aioartifacts.materializers.base import Buffers, Declined, Dump, Materializer, Part, Parts
 from aioartifacts.materializers.estimators import EstimatorMaterializer, capped
@@ -16,10 +16,10 @@ from aioartifacts.types import JSON
 class BoosterMaterializer(Materializer):
     """``lightgbm.Booster``: all its trees to the bit. As when it pickles itself, the data it was trained on is let go of."""
 
-    name: ClassVar[str] = "lightgbm"
-    format: ClassVar[str] = "lightgbm"
-    packages: ClassVar[tuple[str, ...]] = ("lightgbm",)
-    extra: ClassVar[str | None] = "lightgbm"
+    name = "lightgbm"
+    format = "lightgbm"
+    packages = ("lightgbm",)
+    extra = "lightgbm"
 
     def accepts(self, obj: object) -> bool:
         import lightgbm
@@ -72,10 +72,10 @@ class BoosterMaterializer(Materializer):
 class WrapperMaterializer(EstimatorMaterializer):
     """``LGBMClassifier`` and the like."""
 
-    name: ClassVar[str] = "lightgbm-estimator"
-    format: ClassVar[str] = "lightgbm-estimator"
-    packages: ClassVar[tuple[str, ...]] = ("lightgbm", "sklearn", "numpy", "cloudpickle")
-    extra: ClassVar[str | None] = "lightgbm"
+    name = "lightgbm-estimator"
+    format = "lightgbm-estimator"
+    packages = ("lightgbm", "sklearn", "numpy", "cloudpickle")
+    extra = "lightgbm"
 
 
 def _text(booster: Any) -> str:

@@ -13,7 +13,7 @@ import pickle
 from collections.abc import Mapping
 from io import BytesIO
 from threading import Lock
-from typing import Any, ClassVar
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -43,11 +43,11 @@ if hasattr(os, "register_at_fork"):
 class FigureMaterializer(Materializer):
     """Exact ``matplotlib.figure.Figure``."""
 
-    name: ClassVar[str] = "matplotlib"
-    format: ClassVar[str] = "matplotlib"
-    safe: ClassVar[bool] = False
-    packages: ClassVar[tuple[str, ...]] = ("matplotlib", "numpy", "cloudpickle")
-    extra: ClassVar[str | None] = "matplotlib"
+    name = "matplotlib"
+    format = "matplotlib"
+    safe = False
+    packages = ("matplotlib", "numpy", "cloudpickle")
+    extra = "matplotlib"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is Figure

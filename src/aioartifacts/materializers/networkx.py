@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import networkx as nx  # type: ignore[import-untyped]
 
@@ -22,11 +22,11 @@ _CLASSES: Mapping[str, Any] = {cls.__name__: cls for cls in (nx.Graph, nx.DiGrap
 class GraphMaterializer(Materializer):
     """Exact ``Graph``, ``DiGraph``, ``MultiGraph`` and ``MultiDiGraph``, frozen ones included; no views, no subclasses."""
 
-    name: ClassVar[str] = "networkx"
-    format: ClassVar[str] = "networkx"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("networkx",)
-    extra: ClassVar[str | None] = "networkx"
+    name = "networkx"
+    format = "networkx"
+    safe = True
+    packages = ("networkx",)
+    extra = "networkx"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) in _CLASSES.values()

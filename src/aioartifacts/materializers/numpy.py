@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -28,11 +28,11 @@ _UNSET = object()
 class ArrayMaterializer(Materializer):
     """Exact ``numpy.ndarray``: shape, dtype, byte order and C or Fortran order; any other layout comes back in C order."""
 
-    name: ClassVar[str] = "numpy"
-    format: ClassVar[str] = "npy"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("numpy",)
-    extra: ClassVar[str | None] = "numpy"
+    name = "numpy"
+    format = "npy"
+    safe = True
+    packages = ("numpy",)
+    extra = "numpy"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is np.ndarray and not _is_foreign(obj.dtype) and obj.dtype.kind != "T"
@@ -62,8 +62,8 @@ class ArrayMaterializer(Materializer):
 class ScalarMaterializer(ArrayMaterializer):
     """NumPy scalars such as ``numpy.float32(1)``: a zero-dimensional array on disk."""
 
-    name: ClassVar[str] = "numpy-scalar"
-    format: ClassVar[str] = "numpy-scalar"
+    name = "numpy-scalar"
+    format = "numpy-scalar"
 
     def accepts(self, obj: object) -> bool:
         return isinstance(obj, np.generic) and type(obj) is obj.dtype.type and not _is_foreign(obj.dtype)
@@ -89,8 +89,8 @@ class ArrayViewMaterializer(ArrayMaterializer):
     A memmap comes back as one that is detached from any file of its own.
     """
 
-    name: ClassVar[str] = "numpy-view"
-    format: ClassVar[str] = "numpy-view"
+    name = "numpy-view"
+    format = "numpy-view"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) in _VIEWS.values() and not _is_foreign(obj.dtype)  # type: ignore[attr-defined]
@@ -122,8 +122,8 @@ class ArrayViewMaterializer(ArrayMaterializer):
 class MaskedArrayMaterializer(ArrayMaterializer):
     """Exact ``numpy.ma.MaskedArray``: data (also under the mask), mask, fill value, and whether the mask is hard."""
 
-    name: ClassVar[str] = "numpy-masked"
-    format: ClassVar[str] = "numpy-masked"
+    name = "numpy-masked"
+    format = "numpy-masked"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is np.ma.MaskedArray and not _is_foreign(obj.dtype)
@@ -163,8 +163,8 @@ class MaskedArrayMaterializer(ArrayMaterializer):
 class MlDtypesMaterializer(ArrayMaterializer):
     """Arrays of the ``ml_dtypes`` package (bfloat16, float8…, int4…): their bits as unsigned integers, and the dtype's name."""
 
-    name: ClassVar[str] = "numpy-ml"
-    format: ClassVar[str] = "numpy-ml"
+    name = "numpy-ml"
+    format = "numpy-ml"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is np.ndarray and _is_foreign(obj.dtype)
@@ -191,8 +191,8 @@ class MlDtypesMaterializer(ArrayMaterializer):
 class StringArrayMaterializer(ArrayMaterializer):
     """Arrays of ``StringDType``: lengths in bytes (-1 where missing) as one array, the text as one run of UTF-8."""
 
-    name: ClassVar[str] = "numpy-string"
-    format: ClassVar[str] = "numpy-string"
+    name = "numpy-string"
+    format = "numpy-string"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is np.ndarray and obj.dtype.kind == "T"
@@ -254,17 +254,6 @@ class StringArrayMaterializer(ArrayMaterializer):
         return {"shape": list(array.shape), "dtype": str(array.dtype)}
 
 
-MATERIALIZERS: tuple[type[Materializer], ...] = (
-    ScalarMaterializer,
-    MaskedArrayMaterializer,
-    ArrayViewMaterializer,
-    MlDtypesMaterializer,
-    StringArrayMaterializer,
-    ArrayMaterializer,
-)
-"""In the order in which they are asked; no object is accepted by two of them."""
-
-
 def _array(obj: object) -> Array:
     return cast("Array", obj)  # `accepts` has looked
 
@@ -299,7 +288,7 @@ def _encoded(flat: Array, missing: object) -> Iterator[list[bytes | None]]:
 
 
 def _is_missing(cell: object, missing: object) -> bool:
-    return cell is missing if type(missing) is not str else False
+    return cell is missing and type(missing) is not str
 
 
 def _summary(array: Array) -> Mapping[str, JSON]:
@@ -314,14 +303,3 @@ def _summary(array: Array) -> Mapping[str, JSON]:
 
 def _plain(number: Any) -> int | float:
     return number if isinstance(number, int) else float(number)
-
-
-__all__ = [
-    "MATERIALIZERS",
-    "ArrayMaterializer",
-    "ArrayViewMaterializer",
-    "MaskedArrayMaterializer",
-    "MlDtypesMaterializer",
-    "ScalarMaterializer",
-    "StringArrayMaterializer",
-]

@@ -12,7 +12,7 @@ import importlib
 import re
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile, ImagePalette, PngImagePlugin, TiffImagePlugin
 
@@ -36,11 +36,11 @@ _BYTES_MAX = 1024 * MIB
 class ImageMaterializer(Materializer):
     """``PIL.Image.Image``, and Pillow's own classes of images from files."""
 
-    name: ClassVar[str] = "pillow"
-    format: ClassVar[str] = "pillow"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("PIL",)
-    extra: ClassVar[str | None] = "pillow"
+    name = "pillow"
+    format = "pillow"
+    safe = True
+    packages = ("PIL",)
+    extra = "pillow"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is Image.Image or _is_from_file(type(obj))

@@ -6,7 +6,7 @@ Plotly's own JSON does not do: it writes NaN as null, and arrays come back as di
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
@@ -26,11 +26,11 @@ _TRACES_MAX = 50
 class FigureMaterializer(Materializer):
     """Exact ``plotly.graph_objects.Figure``; what is in it is validated by Plotly on loading."""
 
-    name: ClassVar[str] = "plotly"
-    format: ClassVar[str] = "plotly"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("plotly",)
-    extra: ClassVar[str | None] = "plotly"
+    name = "plotly"
+    format = "plotly"
+    safe = True
+    packages = ("plotly",)
+    extra = "plotly"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is go.Figure

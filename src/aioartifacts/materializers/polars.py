@@ -26,11 +26,11 @@ _EXTENSION: Any = getattr(pl, "BaseExtension", ())
 class PolarsMaterializer(Materializer):
     """Exact ``DataFrame`` and ``Series``, in an Arrow IPC file. A ``LazyFrame`` is a plan and no data, and is refused."""
 
-    name: ClassVar[str] = "polars"
-    format: ClassVar[str] = "polars"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("polars",)
-    extra: ClassVar[str | None] = "polars"
+    name = "polars"
+    format = "polars"
+    safe = True
+    packages = ("polars",)
+    extra = "polars"
     part: ClassVar[str] = "data.arrow"
 
     def accepts(self, obj: object) -> bool:
@@ -124,8 +124,8 @@ class PolarsMaterializer(Materializer):
 class ParquetMaterializer(PolarsMaterializer):
     """The same in a Parquet file; smaller, slower, and read by everybody."""
 
-    name: ClassVar[str] = "polars-parquet"
-    format: ClassVar[str] = "polars-parquet"
+    name = "polars-parquet"
+    format = "polars-parquet"
     part: ClassVar[str] = "data.parquet"
 
     def _write(self, frame: pl.DataFrame, target: Any) -> None:

@@ -9,7 +9,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from copy import copy
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp  # type: ignore[import-untyped]
@@ -40,11 +40,11 @@ _MAX_LIL_ROWS_FACTOR = 64
 class SparseMatrixMaterializer(Materializer):
     """Exact sparse arrays and matrices of all seven formats: values, also explicit zeros and duplicates, in their order."""
 
-    name: ClassVar[str] = "scipy"
-    format: ClassVar[str] = "scipy-sparse"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("scipy", "numpy")
-    extra: ClassVar[str | None] = "scipy"
+    name = "scipy"
+    format = "scipy-sparse"
+    safe = True
+    packages = ("scipy", "numpy")
+    extra = "scipy"
 
     def accepts(self, obj: object) -> bool:
         return _CLASSES.get(type(obj).__name__) is type(obj)

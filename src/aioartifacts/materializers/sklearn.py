@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from io import BytesIO
-from typing import ClassVar
 from zipfile import ZIP_STORED, ZipFile
 
 from aioartifacts.errors import UntrustedArtifactError
@@ -21,10 +20,10 @@ _FREE, _GROWTH = 256 * MIB, 32
 class SklearnMaterializer(EstimatorMaterializer):
     """Estimators, transformers and pipelines."""
 
-    name: ClassVar[str] = "sklearn"
-    format: ClassVar[str] = "sklearn"
-    packages: ClassVar[tuple[str, ...]] = ("sklearn", "numpy", "scipy", "cloudpickle")
-    extra: ClassVar[str | None] = "sklearn"
+    name = "sklearn"
+    format = "sklearn"
+    packages = ("sklearn", "numpy", "scipy", "cloudpickle")
+    extra = "sklearn"
 
 
 class SkopsMaterializer(Materializer):
@@ -34,11 +33,11 @@ class SkopsMaterializer(Materializer):
     unless the store trusts it.
     """
 
-    name: ClassVar[str] = "skops"
-    format: ClassVar[str] = "skops"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("skops", "sklearn", "numpy", "scipy")
-    extra: ClassVar[str | None] = "sklearn"
+    name = "skops"
+    format = "skops"
+    safe = True
+    packages = ("skops", "sklearn", "numpy", "scipy")
+    extra = "sklearn"
 
     def accepts(self, obj: object) -> bool:
         return callable(getattr(obj, "get_params", None)) and not isinstance(obj, type)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import IO, Any, ClassVar, cast
+from typing import IO, Any, cast
 
 import cloudpickle  # type: ignore[import-untyped]
 import msgspec
@@ -34,11 +34,11 @@ class TorchMaterializer(Materializer):
     they return. Not part of a value: gradients and how it was computed. Loaded with ``mmap=True``, tensors are copy-on-write.
     """
 
-    name: ClassVar[str] = "torch"
-    format: ClassVar[str] = "torch"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("torch",)
-    extra: ClassVar[str | None] = "torch"
+    name = "torch"
+    format = "torch"
+    safe = True
+    packages = ("torch",)
+    extra = "torch"
 
     def accepts(self, obj: object) -> bool:
         kind = type(obj)
@@ -85,8 +85,8 @@ class TorchMaterializer(Materializer):
 class SafetensorsMaterializer(TorchMaterializer):
     """A dict of plain tensors, on request: the same file, but declined unless every reader of safetensors sees all of it."""
 
-    name: ClassVar[str] = "safetensors"
-    format: ClassVar[str] = "safetensors"
+    name = "safetensors"
+    format = "safetensors"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) in (dict, OrderedDict) and has_tensor(obj)
@@ -110,10 +110,10 @@ class SafetensorsMaterializer(TorchMaterializer):
 class ModuleMaterializer(Materializer):
     """``torch.nn.Module``, whole: what ``torch.save`` writes with cloudpickle, so that classes of scripts and notebooks work."""
 
-    name: ClassVar[str] = "torch-module"
-    format: ClassVar[str] = "torch-module"
-    packages: ClassVar[tuple[str, ...]] = ("torch", "cloudpickle")
-    extra: ClassVar[str | None] = "torch"
+    name = "torch-module"
+    format = "torch-module"
+    packages = ("torch", "cloudpickle")
+    extra = "torch"
 
     def accepts(self, obj: object) -> bool:
         return isinstance(obj, torch.nn.Module) and not isinstance(obj, torch.jit.ScriptModule)
@@ -152,8 +152,8 @@ class ModuleMaterializer(Materializer):
 class StateDictMaterializer(TorchMaterializer):
     """What a module has learnt, on request: its ``state_dict()``, which is also what ``load`` returns."""
 
-    name: ClassVar[str] = "torch-state-dict"
-    format: ClassVar[str] = "torch-state-dict"
+    name = "torch-state-dict"
+    format = "torch-state-dict"
 
     def accepts(self, obj: object) -> bool:
         return isinstance(obj, torch.nn.Module) or (type(obj) in (dict, OrderedDict) and has_tensor(obj))

@@ -9,7 +9,7 @@ JSON can hold them; multi-indexes and extension arrays are declined.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,11 +31,11 @@ _MARK = "\0"
 class XarrayMaterializer(Materializer):
     """Exact ``Dataset`` and ``DataArray``."""
 
-    name: ClassVar[str] = "xarray"
-    format: ClassVar[str] = "xarray"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("xarray", "numpy", "pandas")
-    extra: ClassVar[str | None] = "xarray"
+    name = "xarray"
+    format = "xarray"
+    safe = True
+    packages = ("xarray", "numpy", "pandas")
+    extra = "xarray"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) in (xr.Dataset, xr.DataArray)

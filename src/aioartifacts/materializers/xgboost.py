@@ -6,7 +6,7 @@ Not safe: XGBoost 3.2 reads beyond its memory when a model has been tampered wit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from aioartifacts.materializers.base import Buffers, Declined, Dump, Materializer, Part, Parts
 from aioartifacts.materializers.estimators import EstimatorMaterializer
@@ -16,10 +16,10 @@ from aioartifacts.types import JSON
 class BoosterMaterializer(Materializer):
     """``xgboost.Booster``: trees, attributes, names of features, and the configuration, which the model file leaves out."""
 
-    name: ClassVar[str] = "xgboost"
-    format: ClassVar[str] = "xgboost"
-    packages: ClassVar[tuple[str, ...]] = ("xgboost",)
-    extra: ClassVar[str | None] = "xgboost"
+    name = "xgboost"
+    format = "xgboost"
+    packages = ("xgboost",)
+    extra = "xgboost"
 
     def accepts(self, obj: object) -> bool:
         import xgboost
@@ -58,7 +58,7 @@ class BoosterMaterializer(Materializer):
 class WrapperMaterializer(EstimatorMaterializer):
     """``XGBClassifier`` and the like: their native format loses parameters."""
 
-    name: ClassVar[str] = "xgboost-estimator"
-    format: ClassVar[str] = "xgboost-estimator"
-    packages: ClassVar[tuple[str, ...]] = ("xgboost", "sklearn", "numpy", "cloudpickle")
-    extra: ClassVar[str | None] = "xgboost"
+    name = "xgboost-estimator"
+    format = "xgboost-estimator"
+    packages = ("xgboost", "sklearn", "numpy", "cloudpickle")
+    extra = "xgboost"
