@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aioartifacts.materializers.pickling_exactly import attributes_of
+
 
 def differences(a: Any, b: Any) -> list[str]:
     """What differs, in words; empty when nothing does."""
@@ -50,6 +52,7 @@ def _frame(a: pd.DataFrame, b: pd.DataFrame, where: str, found: list[str]) -> No
 
 def _held(a: Any, b: Any, where: str, found: list[str]) -> None:
     _cell(dict(a.attrs), dict(b.attrs), f"{where}.attrs", found)
+    _cell(attributes_of(a), attributes_of(b), f"{where}.__dict__", found)
     if a.flags.allows_duplicate_labels != b.flags.allows_duplicate_labels:
         found.append(f"{where}.flags")
 

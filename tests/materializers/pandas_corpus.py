@@ -57,6 +57,12 @@ def _attrs(**attrs: Any) -> F:
     return frame
 
 
+def _attributes(held: Any, **attributes: Any) -> Any:
+    """With attributes such as people set, which pandas does not know."""
+    vars(held).update(attributes)
+    return held
+
+
 def _blocks() -> F:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -259,6 +265,8 @@ EXACT: dict[str, Any] = {
     "attrs": _attrs(source="x", nested={"a": (1, {2}), 3: None}),
     "attrs, not JSON": _attrs(when=pd.Timestamp("2020"), values={1, 2}, big=2**80, nothing=float("nan")),
     "no duplicate labels": _flags(),
+    "attributes": _attributes(F({"a": [1]}), name="x", limits=(1, {2})),
+    "series, attributes": _attributes(pd.Series([1]), unit="K"),
     # series and indexes
     "series": pd.Series([1, 2], name="s"),
     "series, unnamed": pd.Series([1.5, 2]),
@@ -305,6 +313,7 @@ DECLINED: dict[str, Any] = {
     "an array in a cell": column(np.arange(3)),
     "a cycle": _cycle(),
     "attrs with an object": _attrs(x=Plain()),
+    "attributes with an object": _attributes(F({"a": [1]}), x=Plain()),
     "a name of one's own": pd.Series([1], name=Plain),
     "a label of one's own": _columns(_objects_index(Plain, "a")),
     "a frequency without a name": F({"a": [1, 2]}, index=pd.DatetimeIndex(["2020-01-01", "2020-01-02"]).map(lambda x: x)),

@@ -283,6 +283,10 @@ SPECS: list[dict[str, Any]] = [
     {"index": None},
     {"attrs": [1]},
     {"attrs": {"dict": [[[], 1]]}},
+    {"attributes": [1]},
+    {"attributes": {"dict": [["_mgr", 1]]}},
+    {"attributes": {"dict": [["shape", 1]]}},
+    {"attributes": {"dict": [[1, 1]]}},
     {"labels": {"kind": "range", "names": [None], "range": [0, 1, 1]}},
 ]
 

@@ -88,6 +88,7 @@ DECLINED: dict[str, Any] = {
     "a named index": lambda: pd.DataFrame({"a": [1]}).rename_axis("n"),
     "named columns": lambda: pd.DataFrame({"a": [1]}).rename_axis(columns="n"),
     "attrs": lambda: _with_attrs(),
+    "an attribute": lambda: _with_attribute(),
 }
 
 
@@ -95,6 +96,27 @@ def _with_attrs() -> pd.DataFrame:
     frame = pd.DataFrame({"a": [1]})
     frame.attrs["unit"] = "m"
     return frame
+
+
+def _with_attribute() -> pd.DataFrame:
+    frame = pd.DataFrame({"a": [1]})
+    vars(frame)["unit"] = "m"
+    return frame
+
+
+BROKEN: dict[str, tuple[Any, str]] = {
+    "a carriage return in a label": (lambda: pd.DataFrame({"a\rb": [1]}), r"the label 'a\\rb' has a carriage return"),
+    "a carriage return in every row": (lambda: pd.DataFrame({"n": [1] * 9, "a": ["x\ry"] * 9}), "column 'a': text with a carriage return"),
+    "a label that is no Unicode": (lambda: pd.DataFrame([[1]], columns=pd.Index(["\ud800"], dtype=object)), "columns: a label"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_breaks_the_rows_is_said_where_it_is(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pandas_csv, "ROWS", 9)
+    make, place = BROKEN[what]
+    with pytest.raises(Declined, match=place):
+        CSV.dump(make())
 
 
 @pytest.mark.parametrize("what", DECLINED)

@@ -11,7 +11,7 @@ LEVELS = {
     "errors": 0, "types": 0, "keys": 0, "checksum": 0, "record": 0, "trust": 0, "legacy": 0,
     "forks": 1, "objects": 1, "objects.base": 1, "materializers": 1, "materializers.base": 1, "materializers.collector": 1,
     "materializers.pickling": 1, "materializers.scratch": 1, "materializers.estimators": 1, "materializers.glimpse": 1,
-    "materializers.choosing": 1,
+    "materializers.choosing": 1, "materializers.pickling_exactly": 1,
     # How families write what they have in common: an array, plain Python values, an Arrow or Parquet file.
     "materializers.numpy_npy": 1, "materializers.arrow_ipc": 1, "materializers.parquet_pages": 1,
     **dict.fromkeys((f"materializers.typed_{part}" for part in (

@@ -28,6 +28,7 @@ from aioartifacts.materializers.pandas_axes import TYPES, decode_index, encode_i
 from aioartifacts.materializers.pandas_cells import from_json, to_json
 from aioartifacts.materializers.pandas_columns import array_of, decode, encode
 from aioartifacts.materializers.pandas_files import ASIDE, aside_body, open_aside, open_table, table_body
+from aioartifacts.materializers.pickling_exactly import attributes_of
 from aioartifacts.types import JSON
 
 _KEY = b"aioartifacts"
@@ -67,6 +68,9 @@ class PandasMaterializer(Materializer):
         if not isinstance(held, pd.Index):
             spec["attrs"] = to_json(dict(held.attrs))
             spec["duplicates"] = held.flags.allows_duplicate_labels
+            attributes = attributes_of(held)
+            if attributes:
+                spec["attributes"] = to_json(attributes)
         return self._dump(spec, fields)
 
     def load(self, parts: Parts) -> object:
@@ -188,6 +192,10 @@ def _flagged(held: Any, spec: Any) -> Any:
     held.attrs = attrs
     if spec["duplicates"] is not True:
         held.flags.allows_duplicate_labels = False
+    for name, value in from_json(spec["attributes"]).items() if "attributes" in spec else ():
+        if type(name) is not str or name[:1] == "_" or hasattr(type(held), name):
+            raise ValueError(f"{name!r:.40} is no attribute that could be set")
+        object.__setattr__(held, name, value)
     return held
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts, Producer, Sink
 from aioartifacts.materializers.choosing import chosen
+from aioartifacts.materializers.pickling_exactly import attributes_of
 
 PART = "frame.csv"
 ROWS = 50_000
@@ -41,10 +42,7 @@ class PandasCsvMaterializer(Materializer):
         frame = obj
         columns = _columns(frame)
         for piece in _pieces(frame):
-            (back,) = _read(io.BytesIO(_written(piece, header=True)), columns)
-            for label, _ in columns:
-                if not _same(piece[label], back[label]):
-                    raise Declined(f"column {label!r}: a value that CSV does not hold exactly")
+            _check(piece, columns)
 
         def produce(sink: Sink) -> None:
             for number, piece in enumerate(_pieces(frame)):
@@ -79,18 +77,48 @@ def _columns(frame: Any) -> list[tuple[str, str]]:
     labels = list(frame.columns)
     if not labels or not all(type(label) is str for label in labels) or len(set(labels)) != len(labels):
         raise Declined("columns: labels that are not different str")
-    again = pd.Index(labels)
+    try:
+        again = pd.Index(labels)
+    except UnicodeEncodeError as error:
+        raise Declined("columns: a label that is no Unicode") from error
     if type(frame.columns) is not pd.Index or frame.columns.dtype != again.dtype or frame.columns.name is not None:
         raise Declined("columns: an index of its own kind")
     if type(frame.index) is not pd.RangeIndex or not frame.index.identical(pd.RangeIndex(len(frame))):
         raise Declined("index: more than the numbers of the rows")
-    if frame.attrs or not frame.flags.allows_duplicate_labels:
-        raise Declined("attrs or flags")
+    if frame.attrs or not frame.flags.allows_duplicate_labels or attributes_of(frame):
+        raise Declined("attrs, flags or attributes")
     columns = [(label, str(frame[label].dtype)) for label in labels]
     for label, dtype in columns:
         if not _is_known(dtype):
             raise Declined(f"column {label!r}: of dtype {dtype}")
     return columns
+
+
+def _check(piece: Any, columns: list[tuple[str, str]]) -> None:
+    """Read back what is written of some rows.
+
+    Raises:
+        Declined: it is not the same.
+    """
+    try:
+        backs = list(_read(io.BytesIO(_written(piece, header=True)), columns))
+    except ValueError as error:  # of numbers, of the parser, of an encoding
+        raise Declined(f"{_suspect(piece, columns)} ({type(error).__name__}: {error})") from error
+    if len(backs) != 1 or len(backs[0]) != len(piece):
+        raise Declined(_suspect(piece, columns))
+    for label, _ in columns:
+        if not _same(piece[label], backs[0][label]):
+            raise Declined(f"column {label!r}: a value that CSV does not hold exactly")
+
+
+def _suspect(piece: Any, columns: list[tuple[str, str]]) -> str:
+    """Where there is text of which a reader of CSV takes a part for the end of a row."""
+    for label, dtype in columns:
+        if "\r" in label:
+            return f"columns: the label {label!r} has a carriage return, which CSV does not hold"
+        if dtype == _TEXT and any(type(text) is str and "\r" in text for text in piece[label]):
+            return f"column {label!r}: text with a carriage return, which CSV does not hold"
+    return "rows that CSV does not hold exactly"
 
 
 def _is_known(dtype: object) -> bool:
