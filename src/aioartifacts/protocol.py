@@ -14,7 +14,7 @@ A driver that is cancelled throws into the generator and goes on carrying out wh
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -32,7 +32,7 @@ from aioartifacts.errors import (
     TransientStoreError,
 )
 from aioartifacts.keys import part_files, record_key
-from aioartifacts.materializers.base import FAILURES, Declined, Dump, Materializer
+from aioartifacts.materializers.base import FAILURES, Body, Declined, Dump, Materializer, Part
 from aioartifacts.objects.base import ObjectData
 from aioartifacts.operations import (
     Commit,
@@ -222,15 +222,16 @@ def encode(obj: object, path: str, config: Config, format: str | None) -> Encode
         for materializer in config.materializers.candidates(obj, format):
             try:
                 dump = materializer.dump(obj)
+                if (wrong := _misshapen(dump)) is not None:
+                    raise EncodeError(
+                        f"{path!r}: the materializer {materializer.name!r} gave {wrong}; "
+                        "its dump() returns Dump([Part(name, Buffers(data)), …])",
+                        path=path,
+                    )
                 summary = describe(materializer, dump, obj, path, previews=config.previews)
             except Declined as reason:
                 declined.append(f"{materializer.format}: {reason}")
                 continue
-            names = [part.name for part in dump.parts]
-            if len(set(names)) != len(names):
-                raise EncodeError(
-                    f"{path!r}: the materializer {materializer.name!r} gave two parts one name: {names}", path=path
-                )
             return Encoded(materializer, dump, _type_name(type(obj)), summary, environment(materializer))
     except ArtifactError:
         raise
@@ -243,6 +244,30 @@ def encode(obj: object, path: str, config: Config, format: str | None) -> Encode
         + ("; leave out format= to let the library choose" if format else "; register a materializer for it"),
         path=path,
     )
+
+
+def _misshapen(dump: object) -> str | None:
+    """What is wrong with what a materializer, which anybody may have written, calls a dump; None when it is one."""
+    if not isinstance(dump, Dump):
+        return f"a {type(dump).__name__}"
+    parts: Any = dump.parts
+    meta: Any = dump.meta
+    if not isinstance(parts, Sequence):
+        return f"a Dump of a {type(parts).__name__}"
+    if not isinstance(meta, Mapping):
+        return f"meta of type {type(meta).__name__}"
+    for part in parts:
+        if not isinstance(part, Part):
+            return f"a {type(part).__name__} among the parts"
+        name: Any = part.name
+        body: Any = part.body
+        if not isinstance(name, str):
+            return f"a part the name {name!r}"
+        if not isinstance(body, Body):
+            return f"the part {name!r} a body of type {type(body).__name__}"
+    if len(parts) > 1 and len({part.name for part in parts}) != len(parts):
+        return f"two parts one name: {[part.name for part in parts]}"
+    return None
 
 
 def encode_error(obj: object, path: str, cause: BaseException) -> EncodeError:

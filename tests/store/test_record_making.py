@@ -54,6 +54,28 @@ async def test_dump_that_no_record_can_hold_is_refused(store, objects, dump):
         await store.load("a")
 
 
+@pytest.mark.parametrize(
+    ("dump", "told"),
+    [
+        (b"abc", "gave a bytes"),
+        (None, "gave a NoneType"),
+        (Dump(Part("a", Buffers(b"1"))), "gave a Dump of a Part"),
+        (Dump(part for part in [Part("a", Buffers(b"1"))]), "gave a Dump of a generator"),
+        (Dump([b"1"]), "gave a bytes among the parts"),
+        (Dump([Part("a", b"1")]), "gave the part 'a' a body of type bytes"),
+        (Dump([Part(7, Buffers(b"1"))]), "gave a part the name 7"),
+        (Dump([], meta=[1]), "gave meta of type list"),
+    ],
+    ids=["bytes", "nothing", "bare part", "parts to be had once", "bare bytes", "bare body", "number for a name", "meta"],
+)
+async def test_dump_that_is_none_is_refused_with_how_it_should_be(store, objects, dump, told):
+    store.materializers.register(dumping(dump), types=Thing)
+    with pytest.raises(EncodeError, match=r"'a': the materializer 'thing' .*Dump\(\[Part\(name, Buffers\(data\)\)") as caught:
+        await store.save(Thing(), "a")
+    assert told in str(caught.value)
+    assert keys(objects) == []
+
+
 async def test_signing_key_is_asked_for_in_a_worker(objects):
     """It may have to be fetched from somewhere."""
     threads = []
