@@ -159,6 +159,8 @@ class WorkerPool:
                     self._aside.append(job)
                     if job.batch is not None:
                         job.batch.outgrew = True
+                    if job.cancelled:  # while it was on its way, where nobody found it
+                        self._recall()
                 elif job is not None and job.batch is not None and job.batch.cancelled:
                     self._changed.notify_all()  # others of it may wait to be large
                     self._recall()

@@ -29,8 +29,10 @@ class Quota:
 
     def at_once(self, amount: int) -> bool:
         """Whether `hold` would not wait."""
+        if nested():
+            return True
         queue = self._here()
-        return nested() or (not queue.waiting and min(amount, self.limit) <= queue.free)
+        return not queue.waiting and min(amount, self.limit) <= queue.free
 
     def hold(self, amount: int) -> Hold:
         """Wait for *amount* and keep it for the length of a ``with`` block."""

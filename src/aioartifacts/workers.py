@@ -149,11 +149,12 @@ class CallerWorkers:
     async def call(self, call: Callable[[Job[T]], T]) -> T:
         """Make *call* here and now."""
         job = Job(call, _nothing)
-        deeper = DEPTH.set(DEPTH.get() + 1)
+        depth = DEPTH.get()
         try:
+            DEPTH.set(depth + 1)
             return call(job)
         finally:
-            DEPTH.reset(deeper)
+            DEPTH.set(depth)
 
     async def call_many(
         self, calls: Iterator[Callable[[Job[None], Batch[K, T]], None]], *, fail_fast: bool, quick: bool = False

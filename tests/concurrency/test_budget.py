@@ -16,9 +16,11 @@ from aioartifacts import parts, transfer
 from aioartifacts.budget import ByteBudget
 from aioartifacts.errors import IntegrityError
 from aioartifacts.jobs import Cancelled, Job
+from aioartifacts.pool import WorkerPool
 from aioartifacts.quota import Memory, Quota
 from aioartifacts.testing import Fault, FaultyObjectStore, truncate
 from aioartifacts.types import Limits
+from aioartifacts.workers import LoopWorkers
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("nothing_left", "small_chunks")]
 
@@ -137,6 +139,20 @@ async def test_each_loop_starts_with_the_whole_quota() -> None:
             return True
 
     assert await asyncio.to_thread(asyncio.run, elsewhere())
+
+
+async def test_a_materializer_with_a_loop_of_its_own_takes_nothing_for_given_back() -> None:
+    quota, pool = Quota(1), WorkerPool(1)
+
+    async def ask() -> bool:
+        async with quota.hold(1):
+            return quota.at_once(1)
+
+    async with quota.hold(1):
+        assert await LoopWorkers(pool).call(lambda job: asyncio.run(ask()))
+        assert not quota.at_once(1), "what is held here, still is"
+    assert quota.at_once(1)
+    pool.close()
 
 
 # The budget of threads

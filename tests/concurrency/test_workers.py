@@ -15,9 +15,10 @@ import anyio.to_thread
 import pytest
 from holding import HANG, turns, until
 
-from aioartifacts.jobs import Batch, Job
+from aioartifacts import jobs
+from aioartifacts.jobs import Aside, Batch, Job
 from aioartifacts.pool import WorkerPool
-from aioartifacts.workers import LoopWorkers
+from aioartifacts.workers import CallerWorkers, LoopWorkers
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("nothing_left")]
 
@@ -265,6 +266,43 @@ async def test_a_large_call_cancelled_while_it_waits_its_turn(workers: LoopWorke
     assert not went_on
 
 
+async def test_a_large_call_cancelled_on_its_way_aside_is_called_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only when a large one ahead of it has come to its end."""
+    pool, told = WorkerPool(1, 0), threading.Event()
+    workers, ahead, loop = LoopWorkers(pool), Held(), asyncio.get_running_loop()
+
+    def cancel(job: Job[None], cancel: Callable[[Job[None]], bool] = pool.cancel) -> bool:
+        gone = cancel(job)
+        told.set()
+        return gone
+
+    monkeypatch.setattr(pool, "cancel", cancel)
+
+    def large(job: Job[str]) -> str:
+        job.outgrow()
+        return ahead()
+
+    def movable(job: Job[None]) -> None:
+        job.movable = True
+        try:
+            job.outgrow()
+        except Aside:
+            loop.call_soon_threadsafe(going.cancel)
+            assert told.wait(HANG)
+            raise
+
+    first = asyncio.create_task(workers.call(large))
+    await until(ahead.started.is_set)
+    going = asyncio.create_task(workers.call(movable))
+    await asyncio.wait([going], timeout=HANG / 2)
+    ended = going.done()
+    ahead.release.set()
+    await asyncio.wait([first, going])
+    pool.close()
+    assert ended, "it waited for the one ahead"
+    assert going.cancelled()
+
+
 async def test_a_batch_of_thousands_does_not_keep_single_calls_waiting(workers: LoopWorkers) -> None:
     order: list[str] = []
 
@@ -421,6 +459,26 @@ async def test_a_call_within_a_call_does_not_wait_for_it(workers: LoopWorkers) -
         return asyncio.run_coroutine_threadsafe(workers.call(lambda job: 1), loop).result(HANG)
 
     assert await asyncio.gather(*(workers.call(nested) for _ in range(20))) == [1] * 20
+
+
+async def test_an_interruption_leaves_nobody_thinking_that_it_is_within_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C may come between any two steps; whoever is within a call for ever has no budget any more."""
+
+    class Interrupted:
+        get = jobs.DEPTH.get
+
+        def set(self, value: int) -> object:
+            token = jobs.DEPTH.set(value)
+            if value:
+                raise KeyboardInterrupt
+            return token
+
+        reset = jobs.DEPTH.reset
+
+    monkeypatch.setattr("aioartifacts.workers.DEPTH", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        await CallerWorkers(WorkerPool(1)).call(lambda job: None)
+    assert not jobs.nested()
 
 
 async def test_batch_that_fails_lets_go_of_what_waits_to_be_large(pool: WorkerPool, workers: LoopWorkers) -> None:
