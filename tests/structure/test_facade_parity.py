@@ -47,8 +47,7 @@ def shape(function: Callable[..., Any]) -> list[tuple[str, str, str, str]]:
 def plain(annotation: object) -> str:
     """An annotation without what makes it async."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    text = re.sub(r"\bAsync(Iterator|Iterable|Generator)\b", r"\1", text)
-    return text.replace("Date", "date")  # a method of the name `date` forces one of the two to write it so
+    return re.sub(r"\bAsync(Iterator|Iterable|Generator)\b", r"\1", text)
 
 
 def first_line(function: object) -> str:
