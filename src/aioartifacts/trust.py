@@ -58,7 +58,8 @@ def keyring(signing_key: SigningKey | None, verification_keys: Sequence[SigningK
         if verification_keys:
             raise InvalidConfigError("verification_keys= needs signing_key= as well: what is saved here must be signed")
         return Keyring()
-    if not isinstance(verification_keys, Sequence):
+    given: object = verification_keys
+    if isinstance(given, bytes | str) or not isinstance(given, Sequence):
         raise InvalidConfigError(f"verification_keys is several keys, a tuple for example, not a {type(verification_keys).__name__}")
     keys = (signing_key, *verification_keys)
     for key in keys:

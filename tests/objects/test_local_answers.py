@@ -124,6 +124,13 @@ def test_root_that_is_no_path_of_a_folder(root):
     assert caught.value.message == f"the root of a local store is the path of a folder, not {root!r}"
 
 
+@pytest.mark.parametrize("root", ["s3://bucket/prefix", "gs://bucket", "file:///folder", "memory://"])
+def test_root_that_is_a_url_is_no_folder_of_that_name(root):
+    with pytest.raises(InvalidConfigError) as caught:
+        LocalObjectStore(root)
+    assert caught.value.message == f"{root!r} is a URL, not the path of a folder: open_store() takes URLs"
+
+
 def test_root_that_is_the_whole_file_system():
     for root in ("/", "//"):
         with pytest.raises(InvalidConfigError) as caught:

@@ -63,10 +63,11 @@ def test_callable_is_asked_when_needed_and_its_answer_checked() -> None:
         keys.verify(b"m", "0" * 64)
 
 
-def test_several_keys_are_no_single_one() -> None:
+@pytest.mark.parametrize("given", [{TWO}, TWO, "k" * 32], ids=lambda given: type(given).__name__)
+def test_several_keys_are_no_single_one(given: object) -> None:
     with pytest.raises(InvalidConfigError) as caught:
-        keyring(ONE, {TWO})  # type: ignore[arg-type]
-    assert caught.value.message == "verification_keys is several keys, a tuple for example, not a set"
+        keyring(ONE, given)  # type: ignore[arg-type]
+    assert caught.value.message == f"verification_keys is several keys, a tuple for example, not a {type(given).__name__}"
 
 
 def test_key_that_cannot_be_had() -> None:

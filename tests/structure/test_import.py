@@ -51,6 +51,13 @@ def test_public_names_are_listed_without_loading_anything() -> None:
     assert run(code).split() == ["False", "False"]
 
 
+def test_server_without_its_package_says_how_to_install_it() -> None:
+    code = "import runpy, sys; sys.modules['aiohttp'] = None; runpy.run_module('aioartifacts.testing.gcs_server', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    *_, last = done.stderr.splitlines()
+    assert last.endswith("MissingDependencyError: the server needs the package 'aiohttp': pip install 'aioartifacts[gcs]'")
+
+
 def test_import_is_quick() -> None:
     code = "import time; began = time.process_time(); from aioartifacts import open_store, sync; print(time.process_time() - began)"
     run(code)  # compiles

@@ -71,6 +71,8 @@ class LocalObjectStore(BlockingObjectStore):
         given = os.fspath(root) if isinstance(root, str | os.PathLike) else None
         if type(given) is not str or not given or "\0" in given:
             raise InvalidConfigError(f"the root of a local store is the path of a folder, not {root!r}")
+        if _URI.match(given):
+            raise InvalidConfigError(f"{given!r} is a URL, not the path of a folder: open_store() takes URLs")
         if durability not in ("full", "process"):
             raise InvalidConfigError(f"durability is 'full' or 'process', not {durability!r}")
         absolute = os.path.abspath(given)

@@ -10,10 +10,7 @@ import signal
 import sys
 import threading
 
-try:
-    from .server import GCSServer
-except ModuleNotFoundError as error:
-    sys.exit(f"the server needs {error.name}: pip install 'aioartifacts[gcs]'")
+from .server import GCSServer
 
 
 def main() -> None:
