@@ -217,7 +217,14 @@ def test_a_format_that_is_not_for_the_object_is_refused(registry: MaterializerRe
         registry.candidates({}, "bytes")
 
 
+def test_a_short_name_tells_what_it_is_short_for() -> None:
+    with pytest.raises(EncodeError, match=r"'parquet' is short for pandas-parquet, polars-parquet.* none .* of type builtins\.dict"):
+        MaterializerRegistry().candidates({}, "parquet")
+
+
 def test_an_unknown_format_is_named_with_its_neighbours(registry: MaterializerRegistry) -> None:
+    with pytest.raises(UnknownFormatError, match=r"'JSON'; did you mean 'json'\?"):
+        registry.for_format("JSON")
     with pytest.raises(UnknownFormatError, match=r"'jsn'; did you mean 'json'\? .*register.*known: .*dataclass.*pickle"):
         registry.for_format("jsn")
     with pytest.raises(UnknownFormatError):

@@ -295,20 +295,24 @@ class MaterializerRegistry:
         try:
             materializer = self.for_format(format)
         except UnknownFormatError:
-            full = self._full_name(obj, format)
-            if full is None:
+            meant = self._meant(format)
+            if not meant:
                 raise
+            full = next((meant[package] for package in map(_package, type(obj).__mro__) if package in meant), None)
+            if full is None:
+                raise EncodeError(
+                    f"format {format!r} is short for {', '.join(meant.values())}, none of which is for objects of type {_dotted(type(obj))}"
+                ) from None
             materializer = self.for_format(full)
         if not materializer.accepts(obj):
             raise EncodeError(f"format {format!r} is not for objects of type {_dotted(type(obj))}")
         return materializer
 
-    def _full_name(self, obj: object, format: str) -> str | None:
-        """What a short name means for *obj*: "parquet" is "pandas-parquet" for a frame of pandas."""
-        known = {entry.format for entry in self._entries}
-        packages = (cls.__module__.partition(".")[0] for cls in type(obj).__mro__)
-        names = (f"{package}-{format.replace('_', '-')}" for package in packages)
-        return next((name for name in names if name in known), None)
+    def _meant(self, format: str) -> dict[str, str]:
+        """What a short name means, by the package an object comes from: "parquet" is "pandas-parquet" for a frame of pandas."""
+        ending = f"-{format.replace('_', '-')}"
+        known = [entry.format for entry in self._entries]
+        return {name.removesuffix(ending): name for name in known if name.endswith(ending)}
 
     def _plan(self, cls: type, plans: _Plans) -> tuple[_Slot, ...]:
         mro = cls.__mro__
@@ -430,7 +434,7 @@ def _opened(point: EntryPoint) -> tuple[_Slot, ...]:
 def _unknown(format: str, known: tuple[str, ...], broken: Sequence[MaterializerError]) -> UnknownFormatError:
     from difflib import get_close_matches
 
-    near = get_close_matches(format, known, n=1, cutoff=0.8)
+    near = get_close_matches(format.lower(), known, n=1, cutoff=0.8)
     hint = f"did you mean {near[0]!r}? " if near else ""
     error = UnknownFormatError(
         f"no materializer for format {format!r}; {hint}if it is one of your own, register it with store.materializers.register(); "
