@@ -21,8 +21,6 @@ from aioartifacts.workers import LoopWorkers
 
 CHUNK = 8 * MIB
 """Bytes handed over at a time. A pipe holds three chunks: one being filled, one waiting, one being sent."""
-
-
 _LOOK = 5.0
 """Seconds between looks whether the loop is still there."""
 
@@ -76,14 +74,13 @@ class Pipe:
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         assert self._group is not None
         if self._flow is not None:
             self._flow.cancel()
             self._group.cancel_scope.cancel()  # a producer that has not begun never will
         # The error passes by the group, which would wrap it; the producer's own error has come through the pipe already.
         await self._group.__aexit__(None, None, None)
-        return None
 
     async def spool(self) -> bytearray | None:
         """Start producing. Returns everything, if it fits into a chunk; None if there is more."""

@@ -153,8 +153,10 @@ def decode(materializer: Materializer, found: Found, parts: Parts) -> object:
         hint = (
             f"it was written with {', '.join(differ)}; try those versions"
             if differ
-            else "the versions are the writer's"
+            else "here it is decoded by the versions that wrote it"
         )
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            hint = f"install the package that has the module {error.name.partition('.')[0]!r}, or put it on the path"
         raise DecodeError(
             f"{found.path!r}: decoding format {found.format!r} failed: {type(error).__name__}: {error}; {hint}",
             path=found.path,
@@ -178,7 +180,8 @@ def find(path: str, config: Config) -> Steps[Found]:
             return found
         return _found(decode_record(got.data, path), config)
     except ForeignRecord:
-        return (yield from find_folder(path, got))
+        described, sizes = yield from describe_folder(path, got)
+        return _found_legacy(path, described, sizes)
 
 
 def _found(decoded: Decoded, config: Config) -> Found:
@@ -225,7 +228,9 @@ def _find_bare(path: str) -> Steps[Found]:
     try:
         info: ObjectInfo = yield Head(path)
     except ArtifactNotFoundError:
-        raise not_found(path) from None
+        raise ArtifactNotFoundError(
+            f"there is no artifact {path!r}; list_artifacts() shows what there is", path=path
+        ) from None
     try:
         meta: ObjectData | None = yield Get(legacy.bare_meta_key(path))
     except ArtifactNotFoundError:
@@ -234,13 +239,12 @@ def _find_bare(path: str) -> Steps[Found]:
     return _found_legacy(path, described, {path: info.size})
 
 
-def find_folder(path: str, got: ObjectData) -> Steps[Found]:
-    """A folder, as FlowyML's ``materialize`` leaves it."""
-    described, sizes = yield from describe_folder(path, got)
-    return _found_legacy(path, described, sizes)
-
-
 def describe_folder(path: str, got: ObjectData) -> Steps[tuple[legacy.LegacyArtifact, dict[str, int]]]:
+    """A folder, as FlowyML's ``materialize`` leaves it, and the bytes of each object in it; *got* is its ``metadata.json``.
+
+    Raises:
+        RecordError: it is none; `is_foreign` of this error is true.
+    """
     listed: list[ObjectInfo] = yield ListUnder(path)
     sizes = {info.key: info.size for info in listed}
     names = [key.removeprefix(f"{path}/") for key in sizes]
@@ -280,11 +284,6 @@ def _found_legacy(path: str, described: legacy.LegacyArtifact, sizes: Mapping[st
         summary=described.summary,
         metadata=dict(described.metadata),
     )
-
-
-def not_found(path: str) -> ArtifactNotFoundError:
-    """The one message for an artifact that is not there."""
-    return ArtifactNotFoundError(f"there is no artifact {path!r}; list_artifacts() shows what there is", path=path)
 
 
 def inspect(path: str, config: Config) -> Steps[int]:

@@ -10,7 +10,7 @@ from typing import Protocol
 from aioartifacts.errors import ArtifactError
 from aioartifacts.objects.base import Body
 from aioartifacts.objects.local.content import generation
-from aioartifacts.objects.local.oserrors import translate
+from aioartifacts.objects.local.oserrors import NO_LINKS, translate
 from aioartifacts.types import MIB, Buffer, ObjectInfo
 
 
@@ -121,9 +121,6 @@ class Draft:
                 self.tree.discard_draft(self.name)
 
 
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-
-
 class Before:
     """What had a key before it is replaced or deleted: kept until that is known to be durable, and put back if it is not."""
 
@@ -145,7 +142,7 @@ class Before:
         except FileNotFoundError:
             self.missing = True
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
 
     def put_back(self, *, replace: bool) -> bool:

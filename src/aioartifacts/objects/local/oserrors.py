@@ -6,6 +6,8 @@ import errno
 
 from aioartifacts.errors import ArtifactError, InvalidPathError, PermissionDeniedError, StoreError, TransientStoreError
 
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What ``link`` says on file systems without hard links."""
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _REMEDIES = {
     errno.ENOENT: "its folder, or the temporary file in .aioartifacts, was removed meanwhile; try again",

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 
 from aioartifacts.keys import INTERNAL
+from aioartifacts.objects.local.oserrors import NO_LINKS
 
 DRAFTS = f"{INTERNAL}/tmp"  # noqa: S108 - a folder of the store, not the system's
 LOCKS = f"{INTERNAL}/locks"
@@ -33,21 +34,19 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DRAFT = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCK = os.O_RDONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
 _FULLFSYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
 
-# From Linux's uapi headers: openat2.h, fs.h. The number of openat2 is the same on every architecture but alpha.
+# From Linux's uapi headers: openat2.h, fs.h, falloc.h. The number of openat2 is the same on every architecture but alpha.
 _OPENAT2 = 437
 _NO_SYMLINKS, _BENEATH = 0x04, 0x08  # RESOLVE_…
 _RENAME_NOREPLACE = 1
 _SYNC_FILE_RANGE_WRITE = 2
+_FALLOC_FL_KEEP_SIZE = 1
 
 
 class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
-
-_FALLOC_FL_KEEP_SIZE = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
@@ -413,7 +412,7 @@ class Tree:
         try:
             os.link(draft, leaf, src_dir_fd=self._drafts, dst_dir_fd=parent, follow_symlinks=False)
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
             _rename_new(draft, leaf, self._drafts, parent, error)
         else:
