@@ -98,7 +98,10 @@ class VerifiedParts(Parts):
         try:
             return self._sources[name]
         except KeyError:
-            raise self._failed(IntegrityError(f"{self._path!r} has no part {name!r}", path=self._path)) from None
+            there = ", ".join(map(repr, self.names[:10]))
+            raise self._failed(
+                IntegrityError(f"{self._path!r} has no part {name!r}; there are {there or 'none'}", path=self._path)
+            ) from None
 
     def _failed(self, error: ArtifactError) -> ArtifactError:
         self.failure = self.failure or error

@@ -346,10 +346,16 @@ async def test_decode_error_names_the_writer_s_versions(store, objects):
     from opened import document, forge
 
     await store.save(DecodesInto(ValueError("no")), "a")
-    with pytest.raises(DecodeError, match="the versions are the writer's"):
+    with pytest.raises(DecodeError, match="here it is decoded by the versions that wrote it"):
         await store.load("a")
     forge(objects, "a", document(objects, "a") | {"environment": {"python": "3.4.0", "cloudpickle": "0.1", "gone": "7"}})
     with pytest.raises(DecodeError, match=r"written with python 3\.4\.0 .*cloudpickle 0\.1 .*gone 7 \(here not imported\)"):
+        await store.load("a")
+
+
+async def test_decode_error_names_the_module_that_is_missing(store):
+    await store.save(DecodesInto(ModuleNotFoundError("No module named 'far.off'", name="far.off")), "a")
+    with pytest.raises(DecodeError, match=r"No module named 'far\.off'; install the package that has the module 'far', or put it on the path"):
         await store.load("a")
 
 
