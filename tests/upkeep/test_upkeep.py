@@ -173,9 +173,20 @@ async def test_progress_is_told(store: aa.ArtifactStore) -> None:
     for path in ("a", "b", "c"):
         await store.save(path, path)
     events: list[aa.TransferEvent] = []
-    await store.verify(on_progress=events.append)
+    report = await store.verify(on_progress=events.append)
     assert {event.path for event in events} == {"a", "b", "c"}
     assert [event.artifacts for event in events] == [1, 2, 3]
+    assert events[-1] == aa.TransferEvent("verify", events[-1].path, report.artifacts, report.size)
+
+
+async def test_progress_of_a_sweep_is_told(store: aa.ArtifactStore, objects: BlockingObjectStore) -> None:
+    for path in ("a", "b"):
+        await store.save(LARGE, path)
+        objects.delete(record_key(path))
+    events: list[aa.TransferEvent] = []
+    report = await store.sweep(grace=0, on_progress=events.append)
+    assert {event.path for event in events} == {"a", "b"}
+    assert events[-1] == aa.TransferEvent("sweep", events[-1].path, 2, report.size)
 
 
 @pytest.mark.parametrize("grace", [-1.0, float("nan")])

@@ -16,9 +16,8 @@ T = TypeVar("T")
 class Patience:
     """Counts failures since the last progress; the policy's deadline runs from the first of them."""
 
-    def __init__(self, policy: RetryPolicy, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._clock = clock
         self._attempts = 0
         self._until: float | None = None
 
@@ -32,7 +31,7 @@ class Patience:
         Raises:
             TransientStoreError: *error* itself, when the next attempt would start after the deadline.
         """
-        now = self._clock()
+        now = time.monotonic()
         if self._until is None:
             self._until = now + self._policy.deadline
         delay = self._policy.delay(self._attempts, error.retry_after)
