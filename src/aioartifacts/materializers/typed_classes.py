@@ -133,6 +133,10 @@ def put_together(shape: Shape, state: Any) -> Any:
         return cls(**state)  # Struct's own constructor, in C: `_unfit` has seen to that
     made: Any = object.__new__(cls)
     for name, value in (*state.items(), *extra.items()):
+        if name in extra and not isinstance(_found_in(cls, name), types.MemberDescriptorType):
+            if value is not None:
+                raise ValueError(f"{shape.path} has no {name} now")
+            continue  # a RootModel has it once for all
         object.__setattr__(made, name, value)
     return made
 
@@ -262,13 +266,15 @@ def _is_generated(method: object, name: str, kind: str) -> bool:
 
 def _behind_descriptor(cls: type, fields: tuple[str, ...]) -> str | None:
     for name in fields:
-        for base in cls.__mro__:
-            found = base.__dict__.get(name)
-            if found is not None:
-                if hasattr(type(found), "__set__") and not isinstance(found, types.MemberDescriptorType):
-                    return f"its field {name!r} is a {type(found).__qualname__}"
-                break
+        found = _found_in(cls, name)
+        if hasattr(type(found), "__set__") and not isinstance(found, types.MemberDescriptorType):
+            return f"its field {name!r} is a {type(found).__qualname__}"
     return None
+
+
+def _found_in(cls: type, name: str) -> object:
+    """What the class, or a base of it, has under a name, as it is; else None."""
+    return next((base.__dict__[name] for base in cls.__mro__ if name in base.__dict__), None)
 
 
 def _fields(cls: Any, kind: str) -> tuple[str, ...]:
