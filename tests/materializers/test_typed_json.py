@@ -92,6 +92,7 @@ HARD: list[Any] = [
     uuid.uuid1(),
     pathlib.PurePosixPath("a/../b"),
     pathlib.PureWindowsPath("c:\\x"),
+    pathlib.PureWindowsPath("./c:", "x"),
     pathlib.Path("/x/\udc80"),
     range(10, -(2**70), -3),
     slice(None, 2**80, -1),
@@ -135,6 +136,13 @@ def test_nans_keep_sign_and_payload() -> None:
     for bits in (0x7FF8000000000000, 0xFFF8000000000000, 0x7FF800000000BEEF):
         value = struct.unpack(">d", bits.to_bytes(8))[0]
         assert struct.pack(">d", roundtrip(JSON, [value])[0]) == struct.pack(">d", value)
+
+
+def test_a_path_that_looks_like_a_drive_is_none() -> None:
+    for text in ("./c:", "./c:x/y", "./c:/d:"):
+        path = pathlib.PureWindowsPath(text)
+        back = roundtrip(JSON, [path])[0]
+        assert (back.drive, back.root, back.parts) == (path.drive, path.root, path.parts)
 
 
 def test_a_signalling_nan_comes_back() -> None:

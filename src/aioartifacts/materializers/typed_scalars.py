@@ -122,6 +122,16 @@ def _uuid(value: UUID) -> object:
     return value.hex if value.is_safe is SafeUUID.unknown else [value.hex, value.is_safe.value]
 
 
+def _path_node(value: PurePath) -> object:
+    text = str(value)
+    if isinstance(value, PureWindowsPath) and (again := type(value)(text)).drive != value.drive:
+        text = f".\\{text}"  # "./c:" is a file of that name, and says so only when it is made
+        again = type(value)(text)
+        if (again.drive, again.root, again.parts) != (value.drive, value.root, value.parts):
+            raise Refused("a path that its text does not lead back to")
+    return str_node(text)
+
+
 ENCODERS: dict[type, tuple[str, Callable[[Any], object]]] = {
     bytes: ("bytes", bytes_node),
     complex: ("complex", lambda v: [float_node(v.real), float_node(v.imag)]),
@@ -137,7 +147,7 @@ ENCODERS: dict[type, tuple[str, Callable[[Any], object]]] = {
     range: ("range", lambda v: [_exact(part, int) for part in (v.start, v.stop, v.step)]),
     slice: ("slice", _slice),
     type(...): ("ellipsis", lambda v: None),
-    **{cls: (cls.__name__, lambda v: str_node(str(v))) for cls in _PATHS},
+    **{cls: (cls.__name__, _path_node) for cls in _PATHS},
 }
 """By exact type: the tag, and the function that makes the payload. str, int and float have nodes of their own above."""
 
