@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -41,11 +42,11 @@ _SHOWN = 50
 class PandasMaterializer(Materializer):
     """Exact DataFrame, Series and Index; a subclass is somebody else's."""
 
-    name: ClassVar[str] = "pandas"
-    format: ClassVar[str] = "pandas-arrow"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("pandas", "pyarrow", "numpy")
-    extra: ClassVar[str | None] = "pandas"
+    name = "pandas"
+    format = "pandas-arrow"
+    safe = True
+    packages = ("pandas", "pyarrow", "numpy")
+    extra = "pandas"
     kind: ClassVar[Kind] = "arrow"
     part: ClassVar[str] = "frame.arrow"
 
@@ -152,13 +153,10 @@ class PandasMaterializer(Materializer):
 class PandasParquetMaterializer(PandasMaterializer):
     """The same as one Parquet file: smaller, slower, and on request only."""
 
-    name: ClassVar[str] = "pandas-parquet"
-    format: ClassVar[str] = "pandas-parquet"
+    name = "pandas-parquet"
+    format = "pandas-parquet"
     kind: ClassVar[Kind] = "parquet"
     part: ClassVar[str] = "frame.parquet"
-
-
-MATERIALIZERS: tuple[type[Materializer], ...] = (PandasMaterializer, PandasParquetMaterializer)
 
 
 def _frame(spec: Any, columns: Columns, wanted: tuple[str, ...] | None) -> pd.DataFrame:
@@ -218,20 +216,7 @@ def _named(table: Sequence[Field]) -> list[Field]:
     return [Field(f"c{n}", f.type, f.chunk, f.cost, f.width) for n, f in enumerate(table)]
 
 
-class _Collected:
-    __slots__ = ("data",)
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: Any) -> None:
-        self.data += data
-
-
 def _written(body: Producer) -> bytes:
-    sink = _Collected()
+    sink = BytesIO()
     body.write_to(sink)
-    return bytes(sink.data)
-
-
-__all__ = ["MATERIALIZERS", "PandasMaterializer", "PandasParquetMaterializer"]
+    return sink.getvalue()

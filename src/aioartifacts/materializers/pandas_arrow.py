@@ -215,5 +215,3 @@ _TYPES: Mapping[str, Any] = {
         "float64": pa.float64(),
     }.items()
 }
-
-__all__ = ["NAT", "Columns", "Field", "Fields", "Kind", "arrow_type", "indices", "missing_bits", "numpy_field"]

@@ -97,6 +97,3 @@ def _codes(columns: Columns, at: JSON) -> Any:
     if found.type not in (pa.int8(), pa.int16(), pa.int32(), pa.int64()):
         raise ValueError("the codes of an index are not integers")
     return columns.numpy(found, np.dtype(found.type.to_pandas_dtype()))
-
-
-__all__ = ["TYPES", "decode_index", "encode_index"]

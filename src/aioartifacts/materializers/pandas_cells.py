@@ -300,14 +300,3 @@ _DECODE: dict[str, Callable[[Any], Any]] = {
     "np": _nparray,
     "offset": offset_from_json,
 }
-
-__all__ = [
-    "from_json",
-    "from_text",
-    "offset_from_json",
-    "offset_to_json",
-    "to_json",
-    "to_text",
-    "zone_from_json",
-    "zone_to_json",
-]

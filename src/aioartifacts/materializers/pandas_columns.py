@@ -379,5 +379,3 @@ _DECODE: Mapping[object, Callable[[Any, Columns], Any]] = {
     "arrow": _decode_arrow,
     "sparse": _decode_sparse,
 }
-
-__all__ = ["array_of", "decode", "encode"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -28,11 +28,11 @@ _TEXT = "str"
 class PandasCsvMaterializer(Materializer):
     """A DataFrame of bools, numbers, times without a zone, and text, whose rows are just numbered."""
 
-    name: ClassVar[str] = "pandas"
-    format: ClassVar[str] = "pandas-csv"
-    safe: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("pandas", "numpy")
-    extra: ClassVar[str | None] = "pandas"
+    name = "pandas"
+    format = "pandas-csv"
+    safe = True
+    packages = ("pandas", "numpy")
+    extra = "pandas"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is pd.DataFrame

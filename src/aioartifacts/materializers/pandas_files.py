@@ -40,7 +40,7 @@ def table_body(schema: Any, fields: Sequence[Field], rows: int, kind: Kind) -> P
 
 
 def open_table(
-    memory: memoryview, kind: Kind, *, some: bool = False, trusted: bool = True
+    memory: memoryview, kind: Kind, *, some: bool, trusted: bool
 ) -> tuple[Mapping[bytes, bytes], Callable[[int], Any]]:
     """The schema's metadata, and what reads one column; *some* when not all of them will be asked for.
 
@@ -178,6 +178,3 @@ class _File:
 
     def seekable(self) -> bool:
         return False
-
-
-__all__ = ["ASIDE", "BATCH", "aside_body", "open_aside", "open_table", "table_body"]

@@ -196,6 +196,3 @@ def _values(found: Any) -> Iterator[Any]:
     for chunk in found.chunks:
         for start in range(0, len(chunk), _SLICE):
             yield from chunk.slice(start, _SLICE).to_pylist()
-
-
-__all__ = ["decode_objects", "encode_objects"]

@@ -21,7 +21,7 @@ import pickle
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO
 
 import cloudpickle  # type: ignore[import-untyped]
 
@@ -48,8 +48,8 @@ _PLACE = struct.Struct("<QQ")
 class PickledMaterializer(Materializer):
     """Base of the formats that are such a pickle."""
 
-    safe: ClassVar[bool] = False
-    packages: ClassVar[tuple[str, ...]] = ("cloudpickle",)
+    safe = False
+    packages = ("cloudpickle",)
 
     def dump(self, obj: object) -> Dump:
         held = _Held()
