@@ -25,12 +25,15 @@ async def main(folder: str) -> None:
         run = store.run("r1", project_name="churn")
         await run.materialize([1, 2, 3], name="labels", step_name="prep")
         async for found in store.iter_artifacts():
-            print("listed", found.path.replace(date.today().isoformat(), "<today>"))  # noqa: DTZ011 - a local day is meant
+            print("listed", found.path.replace(str(run.date), "<today>"))  # in UTC
 
         try:
             await store.save("again", "experiments/first", overwrite=False)
         except aa.ArtifactExistsError as error:
             print(type(error).__name__, error.path)
+        report = await store.verify()  # every part is read
+        swept = await store.sweep(grace=3600)  # seconds; only looks, without dry_run=False
+        print("sound:", report.ok, "damaged:", dict(report.damaged), "left by killed writers:", list(swept.removed))
         await store.delete("experiments/first")
         print("still there:", await store.exists("experiments/first"))
 

@@ -32,12 +32,14 @@ class Text(aa.Materializer):
         return Celsius(float(bytes(parts.read("degrees.txt"))))
 
 
-PACKAGE = '''
-import aioartifacts as aa
-
+TYPES = '''
 class Point:
     def __init__(self, x):
         self.x = x
+'''
+PLUGIN = '''
+import aioartifacts as aa
+from geometry import Point
 
 class PointMaterializer(aa.Materializer):
     name = format = "geometry"
@@ -49,18 +51,19 @@ class PointMaterializer(aa.Materializer):
 
 
 def install(folder: Path) -> None:
-    """Do what ``pip install geometry`` would do.
+    """Do what ``pip install geometry my-plugin`` would do.
 
-    In its pyproject.toml::
+    In the plug-in's pyproject.toml; the name on the left is the top-level package of the types it is for, not the plug-in's own::
 
         [project.entry-points."aioartifacts.materializers"]
-        geometry = "geometry:PointMaterializer"
+        geometry = "my_plugin:PointMaterializer"
     """
-    (folder / "geometry.py").write_text(PACKAGE)
-    info = folder / "geometry-1.0.dist-info"
+    (folder / "geometry.py").write_text(TYPES)
+    (folder / "my_plugin.py").write_text(PLUGIN)
+    info = folder / "my_plugin-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: geometry\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[aioartifacts.materializers]\ngeometry = geometry:PointMaterializer\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[aioartifacts.materializers]\ngeometry = my_plugin:PointMaterializer\n")
     sys.path.insert(0, str(folder))
 
 

@@ -12,7 +12,7 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SHOWN = {
     "demo.py": ["every one came back exactly as it went in", "only if you trust who wrote it"],
-    "async_store.py": ["loaded {'accuracy': 0.93", "listed churn/<today>/r1/data/prep/labels", "still there: False"],
+    "async_store.py": ["loaded {'accuracy': 0.93", "listed churn/<today>/r1/data/prep/labels", "sound: True damaged: {} left by killed writers: []", "still there: False"],
     "sync_store.py": ["loaded {'a': (1, 2)}", "sum 140", "left ['experiments/first']"],
     "bulk.py": ["raised ['bad']", "good saved", "bad failed: EncodeError"],
     "gcs.py": ["saved to gs://my-bucket/", "50 artifacts, 5000000 bytes", "UntrustedArtifactError pickle", "52 artifacts listed"],
