@@ -68,7 +68,10 @@ T = TypeVar("T")
 
 
 class ArtifactStore:
-    """Artifacts over one object store. Safe for any number of tasks; give each event loop a store of its own.
+    """Artifacts over one object store. Safe for any number of tasks, and of event loops, one after another or in threads of their own.
+
+    Over an async object store (a bucket) each loop has connections of its own, which `aclose` closes when awaited there, and *limits*
+    bound one loop at a time: give loops that run side by side a store each.
 
     Guarantees, for every verb: an artifact is visible completely or not at all; what `load` returns equals what `save` was given;
     nothing that takes long runs on the event loop; a call that was cancelled or timed out changes nothing after it has returned;
