@@ -15,7 +15,7 @@ from aioartifacts.objects.gcs import GCSObjectStore
 from aioartifacts.options import StoreOptions
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "gcs.md"]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("guide.md", "performance.md", "gcs.md"))]
 
 _FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"`(?:await )?([^`\n]*\w=[^`\n]*|\w+=)`")
