@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 
-from aioartifacts.errors import MaterializerError, MissingDependencyError, UntrustedArtifactError
+from aioartifacts.errors import MaterializerError, MissingDependencyError
 from aioartifacts.materializers.base import Materializer
 from aioartifacts.operations import Compute, Config, Steps
 from aioartifacts.reading import Found, environment, find, may_run_code
@@ -44,9 +44,7 @@ def _explain(found: Found, config: Config) -> Explanation:
         trusted = may_run_code(found, materializer, config, config.doubt() if config.trust is None else None)
         if materializer is not None:
             materializer.check_loadable(found.type, found.meta, trusted=trusted)
-    except UntrustedArtifactError as error:
-        note(error)
-    except Exception as error:  # of the materializer: what it would raise on loading
+    except Exception as error:  # it is not trusted; or of the materializer, what it would raise on loading
         note(error)
     if materializer is not None:
         cautions += _differing(found.environment, environment(materializer))

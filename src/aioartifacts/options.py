@@ -1,4 +1,7 @@
-"""Options of artifact stores and of their verbs: what there are, their defaults, and whether those given make sense."""
+"""Options of artifact stores and of their verbs: what there are, their defaults, and whether those given make sense.
+
+Every check raises `InvalidConfigError`, or `InvalidPathError` where paths are wanted.
+"""
 
 from __future__ import annotations
 
@@ -117,6 +120,7 @@ def check_inline_max(inline_max: int) -> int:
 
 
 def load_options(mmap: bool, verify: bool, columns: Iterable[str] | None) -> LoadOptions:
+    """The options of `load`, checked."""
     if isinstance(columns, str) or not isinstance(columns, Iterable | None):
         raise InvalidConfigError(f"columns is several names, a list for example, not {columns!r}")
     check_flag(mmap, "mmap")

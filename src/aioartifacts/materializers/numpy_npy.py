@@ -111,6 +111,7 @@ def _strided(header: bytes, array: Array) -> Callable[[Sink], None]:
 
 
 def header(descr: Any, shape: tuple[int, ...], fortran: bool) -> bytes:
+    """What comes before the elements, with the version that its length and its characters need."""
     text = repr({"descr": descr, "fortran_order": fortran, "shape": shape})
     try:
         encoded, version = text.encode("latin1"), 1
@@ -148,6 +149,11 @@ def _read_header(memory: memoryview) -> tuple[Any, tuple[int, ...], bool, int]:
 
 
 def shape_of(found: Any) -> tuple[int, ...]:
+    """A shape that was read from an artifact.
+
+    Raises:
+        ValueError: it is none.
+    """
     if not isinstance(found, list | tuple) or not all(type(n) is int and n >= 0 for n in found):
         raise ValueError(f"not a shape: {found!r:.80}")
     return tuple(found)

@@ -186,6 +186,11 @@ def storage_reader(
 
 
 def dtype_of(name: object) -> torch.dtype:
+    """The dtype of a name that was read from an artifact.
+
+    Raises:
+        ValueError: this torch has none of that name, or one that needs more than a name.
+    """
     dtype = getattr(torch, name, None) if isinstance(name, str) else None
     if not isinstance(dtype, torch.dtype) or str(dtype).startswith(("torch.qint", "torch.quint")):
         raise ValueError(f"{name!r:.80} is not a dtype of torch {torch.__version__}")

@@ -27,6 +27,7 @@ def generation(fd: int, status: os.stat_result, data: Buffer | None = None) -> s
 
 
 def read(fd: int, size: int, start: int) -> bytes:
+    """Read *size* bytes from *start*, or as many of them as there are."""
     if size <= 0:
         return b""
     data = _pread(fd, size, start)
