@@ -156,6 +156,8 @@ def _write(
                 f"saving {path!r} took longer than {GRACE:g} s; a sweep may have taken its parts for leftovers, so save it again",
                 path=path,
             )
+    except GeneratorExit:
+        raise  # the loop is gone, and nobody carries out anything any more
     except BaseException:
         yield from _discard(path, puts)
         raise
@@ -170,6 +172,8 @@ def _write(
     except (ArtifactExistsError, ConflictError):
         yield from _discard(path, puts)
         raise
+    except GeneratorExit:
+        raise  # as above
     except BaseException:
         # Neither an interruption nor a failing disk says whether the record is in place, so look.
         if not (yield from _is_committed(path, write_id)):

@@ -148,6 +148,8 @@ class TransferEngine:
                 cancelled, error = uncertain.cancelled, uncertain.error
             except asyncio.CancelledError as raised:
                 cancelled = error = raised
+            except GeneratorExit:
+                raise  # the loop is gone, and with it whatever would carry out cleaning up
             except BaseException as raised:  # thrown into the steps
                 error = raised
 

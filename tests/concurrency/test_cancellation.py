@@ -7,7 +7,9 @@ Every verb is stopped at every call it makes to the object store, before the cal
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +18,11 @@ from typing import Literal
 import anyio
 import pytest
 from figures import count
-from holding import HANG, Gate, Pieces, beneath, contents, held, orphans, over, strays, turns, values
+from holding import HANG, Gate, Pieces, beneath, contents, held, knowing_pieces, orphans, over, strays, turns, values
 
 from aioartifacts import ArtifactStore
 from aioartifacts.objects.base import BlockingObjectStore
-from aioartifacts.testing import Fault, FaultyObjectStore
+from aioartifacts.testing import AsyncObjectStoreAdapter, AsyncSlowObjectStore, Fault, FaultyObjectStore
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("nothing_left", "small_chunks")]
 
@@ -209,3 +211,37 @@ async def test_cleaning_up_that_fails_does_not_take_the_place_of_the_cancellatio
     await asyncio.wait([task], timeout=HANG)
     assert task.cancelled(), task.exception()
     await store.aclose()
+
+
+@pytest.mark.parametrize("verb", ["put", "get", "delete"])
+async def test_a_loop_that_is_closed_under_a_save_is_its_end(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is left to clean up, so nobody tries, and complains of not being able to."""
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+
+    def use() -> None:
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda loop, context: None)  # it tells of the task that it was destroyed
+
+        async def begin() -> asyncio.Task[str]:
+            objects, gate = beneath("async", tmp_path), asyncio.Event()
+            store = over("async", objects)
+            await store.save(ONE, "x")
+            await store.aclose()
+            slow = AsyncSlowObjectStore(AsyncObjectStoreAdapter(objects), gate, verb=verb)
+            store = knowing_pieces(ArtifactStore(slow, trust="all", inline_max=64))
+            task = loop.create_task(store.save(ONE * 2, "x"))
+            async with asyncio.timeout(HANG):
+                while not slow.waiting:  # noqa: ASYNC110 - threads change it, which know no event of the loop
+                    await asyncio.sleep(0)
+            return task
+
+        task = loop.run_until_complete(begin())
+        loop.close()
+        del task
+        gc.collect()
+
+    await asyncio.to_thread(use)
+    assert not complaints
