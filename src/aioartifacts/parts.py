@@ -296,9 +296,6 @@ class _MemoryStream(io.RawIOBase):
         self._at = start + offset
         return self._at
 
-    def tell(self) -> int:
-        return self._at
-
     def close(self) -> None:
         self._data = memoryview(b"")
         super().close()
