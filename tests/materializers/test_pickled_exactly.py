@@ -14,6 +14,7 @@ import pytest
 from exactly import difference
 from parts import roundtrip, written
 
+from aioartifacts.materializers.base import Buffers, Declined
 from aioartifacts.materializers.numpy import ArrayViewMaterializer, MaskedArrayMaterializer
 from aioartifacts.materializers.pickled import PickleMaterializer
 from aioartifacts.materializers.pickling import PART
@@ -95,6 +96,9 @@ MASKED: dict[str, Any] = {
     "a mask that is all false": masked(mask=[False, False]),
     "a hard mask": masked(mask=[True, False], hard_mask=True),
     "a fill value": masked(mask=[True, False], fill_value=-1),
+    "another order of bytes": np.ma.array(np.arange(3, dtype=">i2"), mask=[True, False, True]),
+    "fields": np.ma.array([(1, 2.0)], mask=[(True, False)], dtype=[("a", ">i2"), ("b", "f8")]),
+    "objects": np.ma.array([1, "a", None], mask=[True, False, False], dtype=object),
     "a mask over a matrix": np.ma.array(np.array([[1, 2]]).view(np.matrix), mask=[[True, False]]),
 }
 
@@ -142,10 +146,23 @@ def test_a_view_with_an_attribute_comes_back_with_it(name: str) -> None:
 
 
 def test_a_masked_array_with_an_attribute_is_left_to_pickle() -> None:
-    from aioartifacts.materializers.base import Declined
-
     with pytest.raises(Declined, match="'label'"):
         MaskedArrayMaterializer().dump(ATTRIBUTED["masked array"])
+
+
+@pytest.mark.parametrize("cls", [np.ndarray, Labelled, np.matrix])
+@pytest.mark.parametrize("dtype", [">f8", ">M8[D]", ">m8[25s]"])
+@pytest.mark.parametrize("step", [1, 2])
+def test_the_order_of_bytes_is_kept(cls: Any, dtype: str, step: int) -> None:
+    array = np.arange(12).astype(dtype).reshape(3, 4)[:, ::step].view(cls)
+    assert difference([array], roundtrip(PICKLE, [array])) is None
+
+
+def test_a_large_masked_array_is_not_copied() -> None:
+    array = masked(mask=[True, False]).repeat(50_000)
+    body = PICKLE.dump([array]).parts[0].body
+    assert isinstance(body, Buffers)
+    assert any(np.shares_memory(np.frombuffer(buffer, "u1"), array.data) for buffer in body.buffers if buffer.nbytes)
 
 
 def test_a_timestamp_keeps_its_fold() -> None:

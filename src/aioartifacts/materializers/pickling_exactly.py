@@ -1,9 +1,9 @@
 """What pickling, left to itself, changes without a word: kept here, or refused with the reason.
 
-cloudpickle makes bytes of a view and a StringIO of an open file. NumPy forgets the attributes of a subclass's instances, and of masked
-arrays whether there is a mask and whether it is hard; pandas forgets the attributes of a frame, and on which side of a change of the
-clocks a Timestamp is. Exceptions are built by a call of their class with their ``args``, which other arguments than those fail, and
-without their cause.
+cloudpickle makes bytes of a view and a StringIO of an open file. NumPy forgets the attributes of a subclass's instances, of masked
+arrays whether there is a mask and whether it is hard, and in which order the bytes of numbers are; pandas forgets the attributes of a
+frame, and on which side of a change of the clocks a Timestamp is. Exceptions are built by a call of their class with their ``args``,
+which other arguments than those fail, and without their cause.
 
 Plain ``pickle.load`` reads what is made of it, where aioartifacts is installed.
 """
@@ -54,7 +54,7 @@ def reducer_of(cls: type) -> Callable[[Any], Reduced | None] | None:
         masked: Any = sys.modules["numpy"].ma.MaskedArray
         if issubclass(cls, masked):
             return _masked if _has_those_of(cls, masked) else None
-        return _array if cls is not array and _has_those_of(cls, array) else None
+        return _plain_array if cls is array else _array if _has_those_of(cls, array) else None
     pandas = sys.modules.get("pandas")
     for frame in (getattr(pandas, "DataFrame", None), getattr(pandas, "Series", None)):
         if frame is not None and issubclass(cls, frame):
@@ -153,9 +153,23 @@ def _exception(error: Any) -> Reduced | None:
     return (function, args, state, None, None, with_state) if barred else (function, args, state or None)
 
 
+def _plain_array(array: Any) -> Reduced | None:
+    dtype = array.dtype
+    if dtype.isnative or dtype.names is not None:
+        return None
+    if dtype.kind in "mM":
+        return type(array).view, (array.view(f"{dtype.byteorder}i8"), dtype)
+    # One without gaps keeps the order of its bytes.
+    reduced: Reduced | None = None if array.flags.forc else array.copy().__reduce_ex__(5)
+    return reduced
+
+
 def _array(array: Any) -> Reduced | None:
-    beside = _PARTS_OF_MEMMAP if isinstance(array, sys.modules["numpy"].memmap) else ()
+    numpy: Any = sys.modules["numpy"]
+    beside = _PARTS_OF_MEMMAP if isinstance(array, numpy.memmap) else ()
     attributes = {name: value for name, value in getattr(array, "__dict__", {}).items() if name not in beside}
+    if not array.dtype.isnative and array.dtype.names is None:
+        return *_viewed(array), (None, attributes), None, None, with_attributes
     if not attributes:
         return None
     function, arguments, *state = array.__reduce_ex__(5)
@@ -163,13 +177,13 @@ def _array(array: Any) -> Reduced | None:
 
 
 def _masked(masked: Any) -> Reduced:
-    function, arguments, own = masked.__reduce__()
-    attributes = extra_of_masked(masked)
-    attributes |= {name: getattr(masked, name) for name in ("_fill_value", "_hardmask", "_optinfo")}
-    nomask: Any = sys.modules["numpy"].ma.nomask
-    if masked._mask is nomask:
-        attributes["_mask"] = nomask
-    return function, arguments, (own, attributes), None, None, with_attributes
+    return *_viewed(masked), (None, dict(vars(masked))), None, None, with_attributes
+
+
+def _viewed(array: Any) -> Reduced:
+    """As a view of a plain array, which large ones are pickled as without a copy, and in the order of their bytes."""
+    view = sys.modules["numpy"].ndarray.view
+    return view, (view(array, sys.modules["numpy"].ndarray), type(array))
 
 
 def _frame(frame: Any) -> Reduced | None:
