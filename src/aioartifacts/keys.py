@@ -78,7 +78,7 @@ def check_segment(segment: str, what: str) -> str:
 
 def _illegal(path: str) -> str | None:
     if type(path) is not str:
-        return "paths are plain str, nothing else"
+        return "paths are plain str, nothing else" + ("; is an await missing?" if hasattr(type(path), "__await__") else "")
     if len(path) <= MAX_SEGMENT and _SURE.fullmatch(path):
         return None
     if not path:

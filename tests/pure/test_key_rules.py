@@ -95,6 +95,15 @@ def test_what_is_no_plain_str(path: object) -> None:
     assert refusal(path) == f"{shown} is not a legal artifact path: paths are plain str, nothing else{REMEDY}"
 
 
+def test_forgotten_await_is_asked_after() -> None:
+    async def save() -> str:
+        return "a"
+
+    path = save()
+    assert "paths are plain str, nothing else; is an await missing?" in refusal(path)
+    path.close()
+
+
 @pytest.mark.parametrize(
     "path",
     [
