@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from identical import differences
-from pandas_corpus import ARROW_ONLY, DECLINED, EXACT
+from pandas_corpus import ARROW_ONLY, DECLINED, EXACT, cells
 from parts import elsewhere, load, roundtrip, written
 
 from aioartifacts.errors import DecodeError
@@ -62,6 +62,25 @@ def test_what_parquet_changes_is_declined_by_it(name: str) -> None:
 def test_declined(materializer: Any, name: str) -> None:
     with pytest.raises(Declined):
         materializer.dump(DECLINED[name])
+
+
+PLACES: dict[str, tuple[Any, str]] = {
+    "cell": (pd.DataFrame({"a": [1, 2, 3], "b": cells(1, "x", len)}), "^column 'b': cell 2: a value of type "),
+    "cell of a series": (cells("x", len), "^values: cell 1: "),
+    "index": (pd.Series([1], index=pd.Index([len], dtype=object)), "^index: cell 0: "),
+    "label": (pd.DataFrame([[1]], columns=pd.Index([len], dtype=object)), "^columns: cell 0: "),
+    "name": (pd.Series([1], name=len), "^name: "),
+    "name of an index": (pd.DataFrame({"a": [1]}, index=pd.Index([1], name=len)), "^index: "),
+    "dtype": (pd.DataFrame({"n": [1], "a": pd.array([1], dtype=pd.ArrowDtype(pa.dictionary(pa.int8(), pa.int8())))}), "^column 'a': "),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("what", PLACES)
+def test_what_is_declined_is_told_with_its_place(materializer: Any, what: str) -> None:
+    obj, place = PLACES[what]
+    with pytest.raises(Declined, match=place):
+        materializer.dump(obj)
 
 
 @pytest.mark.parametrize("subclassed", [pd.DataFrame, pd.Series, pd.Index])

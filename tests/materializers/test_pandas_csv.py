@@ -43,6 +43,7 @@ FRAMES: dict[str, Any] = {
     "hard": lambda: hard(500),
     "no rows": lambda: pd.DataFrame({"a": pd.Series([], dtype="int64"), "b": pd.Series([], dtype="str")}),
     "one empty text": lambda: pd.DataFrame({"a": [""]}),
+    "one column of spaces": lambda: pd.DataFrame({" ": ["  ", "", "x", "\t"]}),
     "only missing": lambda: pd.DataFrame({"a": [np.nan, np.nan]}),
     "odd labels": lambda: pd.DataFrame({"": [1], 'a "b", c': [2], "x\ny": [3], "Unnamed: 0": [4], "a.1": [5]}),
 }

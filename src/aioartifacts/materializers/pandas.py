@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, ClassVar
 
@@ -22,7 +23,7 @@ import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from aioartifacts.materializers import glimpse
-from aioartifacts.materializers.base import Dump, Materializer, Part, Parts, Producer
+from aioartifacts.materializers.base import Declined, Dump, Materializer, Part, Parts, Producer
 from aioartifacts.materializers.choosing import chosen, no_frame
 from aioartifacts.materializers.pandas_arrow import Columns, Field, Fields, Kind
 from aioartifacts.materializers.pandas_axes import TYPES, decode_index, encode_index
@@ -58,20 +59,26 @@ class PandasMaterializer(Materializer):
         fields = Fields(len(held), self.kind)
         spec: dict[str, JSON] = {"version": _VERSION, "rows": len(held), "class": _class_of(held)}
         if isinstance(held, pd.DataFrame):
-            spec["columns"] = [
-                encode(_name(label, n), array_of(c), fields, fields.put) for n, (label, c) in enumerate(held.items())
-            ]
-            spec["labels"] = encode_index(held.columns, fields)
+            columns: list[JSON] = []
+            for n, (label, column) in enumerate(held.items()):
+                with _in(f"column {label!r:.80}"):
+                    columns.append(encode(_name(label, n), array_of(column), fields, fields.put))
+            spec["columns"] = columns
+            with _in("columns"):
+                spec["labels"] = encode_index(held.columns, fields)
         elif isinstance(held, pd.Series):
-            spec["columns"] = [encode("values", array_of(held), fields, fields.put)]
-            spec["name"] = to_json(held.name)
-        spec["index"] = encode_index(held if isinstance(held, pd.Index) else held.index, fields, aligned=True)
+            with _in("values"):
+                spec["columns"] = [encode("values", array_of(held), fields, fields.put)]
+            with _in("name"):
+                spec["name"] = to_json(held.name)
+        with _in("index"):
+            spec["index"] = encode_index(held if isinstance(held, pd.Index) else held.index, fields, aligned=True)
         if not isinstance(held, pd.Index):
-            spec["attrs"] = to_json(dict(held.attrs))
             spec["duplicates"] = held.flags.allows_duplicate_labels
-            attributes = attributes_of(held)
-            if attributes:
-                spec["attributes"] = to_json(attributes)
+            for place, found in (("attrs", dict(held.attrs)), ("attributes", attributes_of(held))):
+                with _in(place):
+                    if found or place == "attrs":
+                        spec[place] = to_json(found)
         return self._dump(spec, fields)
 
     def load(self, parts: Parts) -> object:
@@ -155,8 +162,17 @@ class PandasParquetMaterializer(PandasMaterializer):
 
     name = "pandas-parquet"
     format = "pandas-parquet"
-    kind: ClassVar[Kind] = "parquet"
-    part: ClassVar[str] = "frame.parquet"
+    kind = "parquet"
+    part = "frame.parquet"
+
+
+@contextmanager
+def _in(place: str) -> Iterator[None]:
+    """Tell where in the object it is that has no exact form."""
+    try:
+        yield
+    except Declined as declined:
+        raise Declined(f"{place}: {declined}") from declined.__cause__
 
 
 def _frame(spec: Any, columns: Columns, wanted: tuple[str, ...] | None) -> pd.DataFrame:

@@ -155,6 +155,7 @@ def _read(stream: BinaryIO | io.BytesIO, columns: list[tuple[str, str]]) -> Iter
         # How pandas reads floats and times depends on its version.
         dtype={label: _TEXT if dtype.startswith(("float", "datetime64")) else dtype for label, dtype in columns},
         keep_default_na=False,
+        skip_blank_lines=False,  # a line of spaces may be the only column's text, or its label
         chunksize=ROWS,
         encoding="utf-8",
     )

@@ -23,7 +23,8 @@ _SLICE = 1 << 13
 _PIECE = 4 << 20
 """Characters or bytes converted at once, unless a single cell is longer."""
 
-Convert: TypeAlias = Callable[[list[Any]], Iterator[Any]]
+Convert: TypeAlias = Callable[[list[Any], int], Iterator[Any]]
+"""Of some cells, and the number of the first of them."""
 
 _NATIVE: Mapping[type, tuple[str, Any]] = {
     str: ("str", pa.large_string()),
@@ -113,7 +114,7 @@ def _all_nan(array: Array) -> bool:
 def _native(type_: Any, missing: Any) -> Convert:
     sized = type_ in (pa.large_string(), pa.large_binary())
 
-    def convert(cells: list[Any]) -> Iterator[Any]:
+    def convert(cells: list[Any], first: int) -> Iterator[Any]:
         if missing is not None:
             cells = [None if cell is missing else cell for cell in cells]
         for piece in _cut(cells) if sized else (cells,):
@@ -137,11 +138,14 @@ def _cut(cells: list[Any]) -> Iterator[list[Any]]:
         yield from _cut(cells[half:])
 
 
-def _tagged(cells: list[Any]) -> Iterator[Any]:
+def _tagged(cells: list[Any], first: int) -> Iterator[Any]:
     texts: list[str] = []
     size = 0
-    for cell in cells:
-        texts.append(to_text(cell))
+    for number, cell in enumerate(cells, first):
+        try:
+            texts.append(to_text(cell))
+        except Declined as declined:
+            raise Declined(f"cell {number}: {declined}") from declined.__cause__
         size += len(texts[-1])
         if size > _PIECE:
             yield pa.array(texts, type=pa.large_string())
@@ -155,7 +159,7 @@ def _tried(name: str, array: Array, fields: Fields, type_: Any, convert: Convert
 
     def pieces(start: int, stop: int) -> Iterator[Any]:
         for first in range(start, stop, _SLICE):
-            yield from convert(array[first : min(first + _SLICE, stop)].tolist())
+            yield from convert(array[first : min(first + _SLICE, stop)].tolist(), first)
 
     kept: list[Any] | None = []
     size = 0
