@@ -89,7 +89,6 @@ def test_every_entry_leads_to_its_materializer(entry: Entry, registry: Materiali
         return
     materializer = registry.for_format(entry.format)
     assert materializer.format == entry.format
-    assert entry.extra is None or materializer.extra in (None, entry.extra)
 
 
 def installed(package: str) -> bool:
@@ -242,12 +241,11 @@ def test_a_missing_package_comes_with_the_pip_line() -> None:
 def test_a_package_that_the_materializer_names_must_be_there() -> None:
     class Needy(MineMaterializer):
         packages = ("no_such_package_anywhere",)
-        extra = "needy"
 
     sys.modules["needy_module"] = type(sys)("needy_module")
     sys.modules["needy_module"].Needy = Needy  # type: ignore[attr-defined]
     try:
-        registry = MaterializerRegistry([Entry("mine", "needy_module:Needy")], plugins=tuple)
+        registry = MaterializerRegistry([Entry("mine", "needy_module:Needy", extra="needy")], plugins=tuple)
         with pytest.raises(MissingDependencyError, match=r"pip install 'aioartifacts\[needy\]'"):
             registry.for_format("mine")
     finally:

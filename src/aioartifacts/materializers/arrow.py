@@ -31,7 +31,6 @@ class ArrowMaterializer(Materializer):
     format = "arrow"
     safe = True
     packages = ("pyarrow",)
-    extra = "arrow"
 
     def accepts(self, obj: object) -> bool:
         return _kind(obj) is not None

@@ -86,14 +86,12 @@ class Materializer(ABC):
         format: goes into the record, and alone decides which materializer loads it. Versioned by its name if it ever changes.
         safe: whether ``load`` never runs code from the parts, whatever they contain.
         packages: top-level modules whose versions go into the record.
-        extra: the extra of aioartifacts that installs them.
     """
 
     name: ClassVar[str]
     format: ClassVar[str]
     safe: ClassVar[bool] = False
     packages: ClassVar[tuple[str, ...]] = ()
-    extra: ClassVar[str | None] = None
 
     @abstractmethod
     def accepts(self, obj: object) -> bool:

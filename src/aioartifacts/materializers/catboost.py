@@ -23,7 +23,6 @@ class CbmMaterializer(Materializer):
     name = "catboost-cbm"
     format = "cbm"
     packages = ("catboost",)
-    extra = "catboost"
 
     def accepts(self, obj: object) -> bool:
         import catboost  # type: ignore[import-untyped]
@@ -64,7 +63,6 @@ class CatBoostMaterializer(EstimatorMaterializer):
     name = "catboost"
     format = "catboost"
     packages = ("catboost", "numpy", "cloudpickle")
-    extra = "catboost"
 
     def summary(self, obj: object) -> Mapping[str, JSON]:
         found = describe(obj)

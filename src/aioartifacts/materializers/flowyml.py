@@ -43,7 +43,6 @@ class FlowyMLNumpy(_ReadOnly):
     format = NUMPY
     safe = True
     packages = ("numpy",)
-    extra = "numpy"
 
     def load(self, parts: Parts) -> object:
         import numpy as np
@@ -60,7 +59,6 @@ class FlowyMLPandas(_ReadOnly):
     format = PANDAS
     safe = True
     packages = ("pandas", "pyarrow")
-    extra = "pandas"
 
     def load(self, parts: Parts) -> object:
         import pandas as pd

@@ -26,7 +26,6 @@ class ModelMaterializer(Materializer):
     format = "transformers"
     safe = True
     packages = ("transformers", "torch", "safetensors")
-    extra = "huggingface"
 
     def accepts(self, obj: object) -> bool:
         transformers = sys.modules.get("transformers")
@@ -115,7 +114,6 @@ class TokenizerMaterializer(Materializer):
     format = "transformers-tokenizer"
     safe = True
     packages = ("transformers", "tokenizers")
-    extra = "huggingface"
 
     def accepts(self, obj: object) -> bool:
         transformers = sys.modules.get("transformers")
@@ -151,7 +149,6 @@ class DatasetMaterializer(Materializer):
     format = "datasets"
     safe = True
     packages = ("datasets", "pyarrow")
-    extra = "huggingface"
 
     def accepts(self, obj: object) -> bool:
         datasets = sys.modules.get("datasets")

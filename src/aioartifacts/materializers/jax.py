@@ -24,7 +24,6 @@ class JaxMaterializer(Materializer):
     format = "jax"
     safe = True
     packages = ("jax", "jaxlib", "numpy")
-    extra = "jax"
 
     def accepts(self, obj: object) -> bool:
         import jax

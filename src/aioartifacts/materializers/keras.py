@@ -35,7 +35,6 @@ class KerasMaterializer(Materializer):
     format = "keras"
     safe = True
     packages = ("keras", "h5py")
-    extra = "keras"
 
     def accepts(self, obj: object) -> bool:
         keras = sys.modules.get("keras")

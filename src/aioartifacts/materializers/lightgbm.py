@@ -19,7 +19,6 @@ class BoosterMaterializer(Materializer):
     name = "lightgbm"
     format = "lightgbm"
     packages = ("lightgbm",)
-    extra = "lightgbm"
 
     def accepts(self, obj: object) -> bool:
         import lightgbm
@@ -75,7 +74,6 @@ class WrapperMaterializer(EstimatorMaterializer):
     name = "lightgbm-estimator"
     format = "lightgbm-estimator"
     packages = ("lightgbm", "sklearn", "numpy", "cloudpickle")
-    extra = "lightgbm"
 
 
 def _text(booster: Any) -> str:

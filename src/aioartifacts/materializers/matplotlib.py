@@ -47,7 +47,6 @@ class FigureMaterializer(Materializer):
     format = "matplotlib"
     safe = False
     packages = ("matplotlib", "numpy", "cloudpickle")
-    extra = "matplotlib"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is Figure

@@ -26,7 +26,6 @@ class GraphMaterializer(Materializer):
     format = "networkx"
     safe = True
     packages = ("networkx",)
-    extra = "networkx"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) in _CLASSES.values()

@@ -32,7 +32,6 @@ class ArrayMaterializer(Materializer):
     format = "npy"
     safe = True
     packages = ("numpy",)
-    extra = "numpy"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is np.ndarray and not _is_foreign(obj.dtype) and obj.dtype.kind != "T"

@@ -47,7 +47,6 @@ class PandasMaterializer(Materializer):
     format = "pandas-arrow"
     safe = True
     packages = ("pandas", "pyarrow", "numpy")
-    extra = "pandas"
     kind: ClassVar[Kind] = "arrow"
     part: ClassVar[str] = "frame.arrow"
 

@@ -32,7 +32,6 @@ class PandasCsvMaterializer(Materializer):
     format = "pandas-csv"
     safe = True
     packages = ("pandas", "numpy")
-    extra = "pandas"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is pd.DataFrame

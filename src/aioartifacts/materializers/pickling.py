@@ -21,7 +21,7 @@ import pickle
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import cloudpickle  # type: ignore[import-untyped]
 
@@ -49,7 +49,7 @@ class PickledMaterializer(Materializer):
     """Base of the formats that are such a pickle."""
 
     safe = False
-    packages = ("cloudpickle",)
+    packages: ClassVar[tuple[str, ...]] = ("cloudpickle",)
 
     def dump(self, obj: object) -> Dump:
         held = _Held()

@@ -40,7 +40,6 @@ class ImageMaterializer(Materializer):
     format = "pillow"
     safe = True
     packages = ("PIL",)
-    extra = "pillow"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is Image.Image or _is_from_file(type(obj))

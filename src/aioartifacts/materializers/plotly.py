@@ -30,7 +30,6 @@ class FigureMaterializer(Materializer):
     format = "plotly"
     safe = True
     packages = ("plotly",)
-    extra = "plotly"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) is go.Figure

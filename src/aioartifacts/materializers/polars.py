@@ -30,7 +30,6 @@ class PolarsMaterializer(Materializer):
     format = "polars"
     safe = True
     packages = ("polars",)
-    extra = "polars"
     part: ClassVar[str] = "data.arrow"
 
     def accepts(self, obj: object) -> bool:
@@ -126,7 +125,7 @@ class ParquetMaterializer(PolarsMaterializer):
 
     name = "polars-parquet"
     format = "polars-parquet"
-    part: ClassVar[str] = "data.parquet"
+    part = "data.parquet"
 
     def _write(self, frame: pl.DataFrame, target: Any) -> None:
         frame.write_parquet(target)

@@ -384,22 +384,17 @@ def _accepting(plan: tuple[_Slot, ...], obj: object) -> Iterator[Materializer]:
 
 def _make(entry: Entry) -> Materializer:
     module, _, name = entry.target.partition(":")
-    extra = entry.extra
     try:
         cls = cast("type[Materializer]", getattr(importlib.import_module(module), name))
-        extra = cls.extra or extra
         for package in cls.packages:
             if importlib.util.find_spec(package) is None:
                 raise ModuleNotFoundError(f"No module named {package!r}", name=package)
         return cls()
     except ImportError as error:
-        raise missing(entry.format, error, extra) from error
-
-
-def missing(format: str, error: ImportError, extra: str | None) -> MissingDependencyError:
-    """The error for a format whose package cannot be imported, with the line that installs it."""
-    what = f"aioartifacts[{extra}]" if extra else (error.name or "aioartifacts").partition(".")[0]
-    return MissingDependencyError(f"format {format!r} cannot be used: {error}; pip install {what!r}", install=what)
+        what = f"aioartifacts[{entry.extra}]" if entry.extra else (error.name or "aioartifacts").partition(".")[0]
+        raise MissingDependencyError(
+            f"format {entry.format!r} cannot be used: {error}; pip install {what!r}", install=what
+        ) from error
 
 
 def _instance(given: Materializer | type[Materializer]) -> Materializer:

@@ -44,7 +44,6 @@ class SparseMatrixMaterializer(Materializer):
     format = "scipy-sparse"
     safe = True
     packages = ("scipy", "numpy")
-    extra = "scipy"
 
     def accepts(self, obj: object) -> bool:
         return _CLASSES.get(type(obj).__name__) is type(obj)

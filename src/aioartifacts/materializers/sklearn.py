@@ -23,7 +23,6 @@ class SklearnMaterializer(EstimatorMaterializer):
     name = "sklearn"
     format = "sklearn"
     packages = ("sklearn", "numpy", "scipy", "cloudpickle")
-    extra = "sklearn"
 
 
 class SkopsMaterializer(Materializer):
@@ -37,7 +36,6 @@ class SkopsMaterializer(Materializer):
     format = "skops"
     safe = True
     packages = ("skops", "sklearn", "numpy", "scipy")
-    extra = "sklearn"
 
     def accepts(self, obj: object) -> bool:
         return callable(getattr(obj, "get_params", None)) and not isinstance(obj, type)

@@ -38,7 +38,6 @@ class TorchMaterializer(Materializer):
     format = "torch"
     safe = True
     packages = ("torch",)
-    extra = "torch"
 
     def accepts(self, obj: object) -> bool:
         kind = type(obj)
@@ -113,7 +112,6 @@ class ModuleMaterializer(Materializer):
     name = "torch-module"
     format = "torch-module"
     packages = ("torch", "cloudpickle")
-    extra = "torch"
 
     def accepts(self, obj: object) -> bool:
         return isinstance(obj, torch.nn.Module) and not isinstance(obj, torch.jit.ScriptModule)

@@ -35,7 +35,6 @@ class XarrayMaterializer(Materializer):
     format = "xarray"
     safe = True
     packages = ("xarray", "numpy", "pandas")
-    extra = "xarray"
 
     def accepts(self, obj: object) -> bool:
         return type(obj) in (xr.Dataset, xr.DataArray)

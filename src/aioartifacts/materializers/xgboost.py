@@ -19,7 +19,6 @@ class BoosterMaterializer(Materializer):
     name = "xgboost"
     format = "xgboost"
     packages = ("xgboost",)
-    extra = "xgboost"
 
     def accepts(self, obj: object) -> bool:
         import xgboost
@@ -61,4 +60,3 @@ class WrapperMaterializer(EstimatorMaterializer):
     name = "xgboost-estimator"
     format = "xgboost-estimator"
     packages = ("xgboost", "sklearn", "numpy", "cloudpickle")
-    extra = "xgboost"
