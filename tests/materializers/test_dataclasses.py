@@ -248,3 +248,21 @@ def test_another_process_reads_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, str(tmp_path / "data.json"), str(Path(__file__).parent)]
     printed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert printed.strip() == repr(Plain(1, Point(2, Color.BLUE)))
+
+
+def test_a_struct_with_a_field_deleted_is_declined() -> None:
+    struct = shapes.Struct(1)
+    del struct.b
+    with pytest.raises(Declined, match=r"^\$: shapes:Struct: its field 'b' is not set"):
+        StructMaterializer().dump(struct)
+
+
+def test_names_of_attributes_that_are_no_plain_str_are_declined() -> None:
+    class Name(str):
+        __slots__ = ()
+
+    plain = Plain(1, 2)
+    vars(plain).clear()
+    vars(plain).update({Name("a"): 1, "b": 2})
+    with pytest.raises(Declined, match="state beyond its fields"):
+        DATA.dump(plain)

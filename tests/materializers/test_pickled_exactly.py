@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import io
 import pickle
 import sys
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -215,6 +217,33 @@ def test_what_does_not_pickle_in_the_cause_of_an_exception_is_said_where_it_is()
     error.__cause__ = KeyError(io.BufferedReader(io.BytesIO()))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^\$\[0\]\.__cause__ cannot be pickled: builtins.KeyError"):
         PICKLE.dump([error])
+
+
+class Odd(enum.Enum):
+    NAN = float("nan")
+    LIST = [1]
+
+
+class Level(enum.IntFlag):
+    LOW = 1
+    HIGH = 2
+
+
+def test_members_of_enums_come_back_as_themselves() -> None:
+    given = [*Odd, *Level, Level.LOW | Level.HIGH]
+    back = roundtrip(PICKLE, given)
+    assert all(one is other for one, other in zip(given, back, strict=True))
+
+
+class Open(msgspec.Struct, dict=True):
+    a: int
+
+
+def test_attributes_of_a_struct_are_kept() -> None:
+    struct = Open(1)
+    struct.note = [2]  # type: ignore[attr-defined]
+    back = roundtrip(PICKLE, [struct])[0]
+    assert (back.a, back.note) == (1, [2])
 
 
 def test_classes_are_each_asked_about() -> None:

@@ -3,7 +3,8 @@
 cloudpickle makes bytes of a view and a StringIO of an open file. NumPy forgets the attributes of a subclass's instances, of masked
 arrays whether there is a mask and whether it is hard, and in which order the bytes of numbers are; pandas forgets the attributes of a
 frame, and on which side of a change of the clocks a Timestamp is. Exceptions are built by a call of their class with their ``args``,
-which other arguments than those fail, and without their cause.
+which other arguments than those fail, and without their cause; members of enums by their values, which may be a NaN; and msgspec forgets
+the attributes of a Struct.
 
 Plain ``pickle.load`` reads what is made of it, where aioartifacts is installed.
 """
@@ -14,10 +15,13 @@ import copyreg
 import io
 import sys
 from collections.abc import Callable, Mapping
+from enum import Enum
 from functools import partial
 from pickle import PickleBuffer
 from types import MemberDescriptorType
 from typing import Any
+
+from msgspec import Struct
 
 Reduced = tuple[Any, ...]
 
@@ -49,6 +53,10 @@ def reducer_of(cls: type) -> Callable[[Any], Reduced | None] | None:
         return None
     if issubclass(cls, BaseException):
         return _exception if _has_those_of(cls, _solid(cls)) else None
+    if issubclass(cls, Enum):
+        return _member if _has_those_of(cls, Enum) else None
+    if isinstance(cls, type(Struct)):
+        return _struct if _has_those_of(cls, Struct) else None
     array: Any = getattr(sys.modules.get("numpy"), "ndarray", None)
     if array is not None and issubclass(cls, array):
         masked: Any = sys.modules["numpy"].ma.MaskedArray
@@ -151,6 +159,17 @@ def _exception(error: Any) -> Reduced | None:
     if made_anew:
         function, args = copyreg.__newobj__, (cls, *error.args)  # type: ignore[attr-defined]  # what object pickles by; typeshed leaves it out
     return (function, args, state, None, None, with_state) if barred else (function, args, state or None)
+
+
+def _member(member: Any) -> Reduced | None:
+    if type(member._value_) in (int, str, bytes, tuple) or type(member).__dict__["_member_map_"].get(member._name_) is not member:
+        return None
+    return getattr, (type(member), member._name_)  # a NaN is not found by its value, nor a list that has changed
+
+
+def _struct(struct: Any) -> Reduced | None:
+    attributes = getattr(struct, "__dict__", None)
+    return (*struct.__reduce__(), (None, attributes), None, None, with_attributes) if attributes else None
 
 
 def _plain_array(array: Any) -> Reduced | None:

@@ -86,7 +86,10 @@ def take_apart(shape: Shape, obj: Any) -> list[Any] | dict[str, Any] | str:
             raise Refused(f"{shape.path}: more than its fields")
         return list(tuple.__iter__(obj))
     if shape.kind == "msgspec":
-        state.update({name: getattr(obj, name) for name in shape.fields})
+        try:
+            state.update({name: getattr(obj, name) for name in shape.fields})
+        except AttributeError as error:
+            raise Refused(f"{shape.path}: its field {error.name!r} is not set") from None
     else:
         for name in shape.slots:
             try:
@@ -94,7 +97,7 @@ def take_apart(shape: Shape, obj: Any) -> list[Any] | dict[str, Any] | str:
             except AttributeError:
                 continue  # a slot that was never filled stays so
     extra = [state.pop(name, None) for name in _PYDANTIC] if shape.kind == "pydantic" else []
-    beyond = [name for name in state if name not in shape.fields]
+    beyond = [name for name in state if name not in shape.fields or type(name) is not str]
     if beyond:
         raise Refused(f"{shape.path}: state beyond its fields: {beyond[0]!r}")
     # The live __dict__, not the copy: identity is what tells shared objects.
