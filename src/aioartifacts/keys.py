@@ -17,6 +17,8 @@ RECORD = "metadata.json"
 """Last segment of every record's key."""
 INTERNAL = ".aioartifacts"
 """Folder at a local root for in-flight files and locks; nothing in it is an artifact."""
+URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+"""How one begins; no path does."""
 PART_PREFIX = ".part-"
 PARTS_PREFIX = ".parts-"
 
@@ -40,7 +42,6 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_-]*
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_])?"
 _PART_NAME = re.compile(_NAME, re.ASCII)
 _PART_FILE = re.compile(rf"\.part-[0-9a-f]{{32}}\.{_NAME}|\.parts-[0-9a-f]{{32}}/{_NAME}", re.ASCII)
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _REMEDY = "use relative segments such as 'project/run/name'"
 
 
@@ -99,7 +100,7 @@ def _illegal(path: str) -> str | None:
 def _illegal_characters(path: str) -> str | None:
     if path.startswith("/"):
         return "it is absolute, and not inside this store"
-    if _URI.match(path):
+    if URI.match(path):
         return "it is a URI, and not of this store"
     try:
         size = len(path.encode())

@@ -6,6 +6,7 @@ import re
 from urllib.parse import quote
 
 from aioartifacts.errors import ConflictError, InvalidPathError
+from aioartifacts.keys import URI
 from aioartifacts.types import Generation
 
 NAME_MAX = 1024
@@ -14,7 +15,6 @@ FIELDS = "name,size,generation,crc32c,updated"
 
 _PLAIN_NAME = re.compile(r"[\w.~/-]*", re.ASCII).fullmatch
 _PLAIN_VALUE = re.compile(r"[\w.~,-]*", re.ASCII).fullmatch
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class Names:
@@ -77,7 +77,7 @@ class Names:
 
     def relative(self, location: str) -> str | None:
         """See `ObjectStore.relative`."""
-        if not _URI.match(location):
+        if not URI.match(location):
             return None
         if location in (self.url, f"{self.url}/"):
             return ""

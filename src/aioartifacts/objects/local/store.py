@@ -33,7 +33,7 @@ from aioartifacts.errors import (
     InvalidPathError,
     StoreError,
 )
-from aioartifacts.keys import INTERNAL, PARTS_PREFIX, RECORD, path_of_part
+from aioartifacts.keys import INTERNAL, PARTS_PREFIX, RECORD, URI, path_of_part
 from aioartifacts.objects.base import BlockingObjectStore, Body, ObjectData, PutRequest
 from aioartifacts.objects.local.content import buffer, generation, read, read_into
 from aioartifacts.objects.local.draft import Before, Draft, draft_name
@@ -51,7 +51,6 @@ MAP_MIN = MIB
 """Bytes from which a read goes to anonymous memory of its own, which is touched only once, instead of a ``bytes``."""
 
 _ODD_KEY = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0|^" + re.escape(INTERNAL) + r"(?:/|$)")
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # What opening something that is not there, or is no object, can say.
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR)
 
@@ -71,7 +70,7 @@ class LocalObjectStore(BlockingObjectStore):
         given = os.fspath(root) if isinstance(root, str | os.PathLike) else None
         if type(given) is not str or not given or "\0" in given:
             raise InvalidConfigError(f"the root of a local store is the path of a folder, not {root!r}")
-        if _URI.match(given):
+        if URI.match(given):
             raise InvalidConfigError(f"{given!r} is a URL, not the path of a folder: open_store() takes URLs")
         if durability not in ("full", "process"):
             raise InvalidConfigError(f"durability is 'full' or 'process', not {durability!r}")
@@ -99,7 +98,7 @@ class LocalObjectStore(BlockingObjectStore):
 
     def relative(self, location: str) -> str | None:
         path = location
-        if _URI.match(location):
+        if URI.match(location):
             scheme, _, rest = location.partition("://")
             host, slash, encoded = rest.partition("/")
             if scheme.lower() != "file" or host.lower() not in ("", "localhost") or not slash:
