@@ -7,6 +7,7 @@ from collections import deque
 from types import TracebackType
 
 from aioartifacts.jobs import nested
+from aioartifacts.workers import running_loop
 
 
 class Quota:
@@ -21,7 +22,7 @@ class Quota:
         self._queue: _Queue | None = None
 
     def _here(self) -> _Queue:
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         queue = self._queue
         if queue is None or queue.loop is not loop:
             queue = self._queue = _Queue(loop, self.limit)

@@ -44,7 +44,7 @@ from aioartifacts.putting import check_stored, inline
 from aioartifacts.quota import Memory, Quota
 from aioartifacts.spill import make_files, map_file, remove_folders, write_at
 from aioartifacts.types import KIB, MIB, Limits, ObjectInfo, RetryPolicy
-from aioartifacts.workers import LoopWorkers
+from aioartifacts.workers import LoopWorkers, running_loop
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -157,6 +157,7 @@ class TransferEngine:
         self, tasks: Iterable[Task[K, T]], *, fail_fast: bool, saves: bool = False
     ) -> Outcomes[K, T]:
         """Carry out many verbs, as many at once as there are transfers. With *fail_fast* the first failure cancels the others."""
+        running_loop()
         outcomes: Outcomes[K, T] = Outcomes()
 
         async def one(task: Task[K, T]) -> None:
@@ -175,6 +176,7 @@ class TransferEngine:
 
     async def pages(self, prefix: str, *, name: str | None = None) -> AsyncIterator[list[ObjectInfo]]:
         """List objects, some hundred at a time."""
+        running_loop()
         page: list[ObjectInfo] = []
         async for info in self._objects.list(prefix, name=name):
             page.append(info)
@@ -190,12 +192,17 @@ class TransferEngine:
 
     async def validate(self) -> None:
         """Check that the store can be used."""
+        running_loop()
         await self._retry(self._objects.validate)
 
     async def aclose(self) -> None:
-        """Close connections, and let idle threads end."""
+        """Close connections, and let idle threads end; a cancellation does not keep it from that."""
+        running_loop()
         self._workers.pool.close()
-        await self._objects.aclose()
+        task, cancelled = await finish(self._objects.aclose(), limit=_CLEANUP)
+        if cancelled is not None:
+            raise cancelled
+        task.result()
 
     # Operations
 

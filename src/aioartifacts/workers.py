@@ -16,11 +16,26 @@ from typing import TypeVar
 
 import anyio
 
+from aioartifacts.errors import StoreError
 from aioartifacts.jobs import DEPTH, Batch, Job
 from aioartifacts.pool import WorkerPool
 
 T = TypeVar("T")
 K = TypeVar("K")
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The event loop that this runs in.
+
+    Raises:
+        StoreError: there is none, or it is none of asyncio's.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError as error:
+        raise StoreError(
+            "no event loop of asyncio is running here: trio is not supported, and code that is not async uses aioartifacts.sync"
+        ) from error
 
 
 class Waiter:
@@ -91,7 +106,7 @@ class LoopWorkers:
         self._mailbox: Mailbox | None = None
 
     def _waiter(self) -> Waiter:
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         mailbox = self._mailbox
         if mailbox is None or mailbox.loop is not loop:
             mailbox = self._mailbox = Mailbox(loop)

@@ -22,6 +22,7 @@ from holding import HANG, Gate, Pieces, beneath, contents, held, knowing_pieces,
 
 from aioartifacts import ArtifactStore
 from aioartifacts.objects.base import BlockingObjectStore
+from aioartifacts.objects.memory import MemoryObjectStore
 from aioartifacts.testing import AsyncObjectStoreAdapter, AsyncSlowObjectStore, Fault, FaultyObjectStore
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("nothing_left", "small_chunks")]
@@ -245,3 +246,23 @@ async def test_a_loop_that_is_closed_under_a_save_is_its_end(
 
     await asyncio.to_thread(use)
     assert not complaints
+
+
+async def test_closing_is_brought_to_its_end() -> None:
+    reached, go, closed = asyncio.Event(), asyncio.Event(), []
+
+    class Slow(AsyncObjectStoreAdapter):
+        async def aclose(self) -> None:
+            reached.set()
+            await go.wait()
+            closed.append(True)
+
+    store = ArtifactStore(Slow(MemoryObjectStore()))
+    task = asyncio.create_task(store.aclose())
+    await reached.wait()
+    task.cancel()
+    await turns()
+    go.set()
+    await asyncio.wait([task], timeout=HANG)
+    assert task.cancelled()
+    assert closed

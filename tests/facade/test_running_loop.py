@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from programs import KINDS, run
+
+import aioartifacts
+from aioartifacts.objects.memory import MemoryObjectStore
+from aioartifacts.testing import AsyncObjectStoreAdapter
 
 
 @pytest.fixture(params=KINDS)
@@ -67,3 +73,26 @@ assert sorted(info.path for info in (first, *infos)) == store.list_artifacts()
 print("done")
 """
     assert run(program, kind, tmp_path) == "done\n"
+
+
+VERBS: dict[str, Callable[[aioartifacts.ArtifactStore], Coroutine[Any, Any, object]]] = {
+    "save": lambda store: store.save(1, "a"),
+    "load": lambda store: store.load("a"),
+    "save_many": lambda store: store.save_many({"a": 1}),
+    "list": lambda store: store.list_artifacts(),
+    "validate": lambda store: store.validate(),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("kind", ["memory", "async", "gcs"])
+def test_an_async_store_where_no_loop_of_asyncio_runs_says_so(kind: str, verb: str) -> None:
+    """Under trio, for one."""
+    if kind == "gcs":
+        store: aioartifacts.ArtifactStore = aioartifacts.GCSArtifactStore(bucket_name="bucket", credentials="anonymous")
+    else:
+        objects = MemoryObjectStore()
+        store = aioartifacts.ArtifactStore(AsyncObjectStoreAdapter(objects) if kind == "async" else objects)
+    call = VERBS[verb](store)
+    with pytest.raises(aioartifacts.StoreError, match="trio is not supported"):
+        call.send(None)
