@@ -81,6 +81,9 @@ class Parts(ABC):
 class Materializer(ABC):
     """Turns objects of some types into parts of one format, and back.
 
+    One that uses a store itself, and in threads that it starts, runs those in copies of its context (``contextvars.copy_context().run``):
+    else they may wait for workers and memory that the very call around them holds.
+
     Attributes:
         name: goes into the record as ``serializer``.
         format: goes into the record, and alone decides which materializer loads it. Versioned by its name if it ever changes.
