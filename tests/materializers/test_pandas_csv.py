@@ -120,6 +120,12 @@ def test_what_breaks_the_rows_is_said_where_it_is(what: str, monkeypatch: pytest
         CSV.dump(make())
 
 
+def test_a_value_that_csv_does_not_hold_is_said_with_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pandas_csv, "ROWS", 4)
+    with pytest.raises(Declined, match=r"^column 'b', row 6: a value "):
+        CSV.dump(pd.DataFrame({"a": range(9), "b": [*"abcdef", None, "h", None]}))
+
+
 @pytest.mark.parametrize("what", DECLINED)
 def test_what_csv_cannot_tell_is_declined(what: str) -> None:
     with pytest.raises(Declined):

@@ -40,8 +40,8 @@ class PandasCsvMaterializer(Materializer):
         assert isinstance(obj, pd.DataFrame)
         frame = obj
         columns = _columns(frame)
-        for piece in _pieces(frame):
-            _check(piece, columns)
+        for number, piece in enumerate(_pieces(frame)):
+            _check(piece, columns, number * ROWS)
 
         def produce(sink: Sink) -> None:
             for number, piece in enumerate(_pieces(frame)):
@@ -93,8 +93,8 @@ def _columns(frame: Any) -> list[tuple[str, str]]:
     return columns
 
 
-def _check(piece: Any, columns: list[tuple[str, str]]) -> None:
-    """Read back what is written of some rows.
+def _check(piece: Any, columns: list[tuple[str, str]], first: int) -> None:
+    """Read back what is written of some rows, the first of which is number *first*.
 
     Raises:
         Declined: it is not the same.
@@ -107,7 +107,9 @@ def _check(piece: Any, columns: list[tuple[str, str]]) -> None:
         raise Declined(_suspect(piece, columns))
     for label, _ in columns:
         if not _same(piece[label], backs[0][label]):
-            raise Declined(f"column {label!r}: a value that CSV does not hold exactly")
+            rows = (n for n in range(len(piece)) if not _same(piece[label][n : n + 1], backs[0][label][n : n + 1]))
+            place = f", row {first + number}" if (number := next(rows, None)) is not None else ""
+            raise Declined(f"column {label!r}{place}: a value that CSV does not hold exactly")
 
 
 def _suspect(piece: Any, columns: list[tuple[str, str]]) -> str:
