@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 import anyio
 
 from aioartifacts.errors import ArtifactNotFoundError
 from aioartifacts.objects.base import AsyncBody, AsyncObjectStore, BlockingObjectStore, ObjectData, Producer, Sink
-from aioartifacts.types import JSON, MIB, Generation, ObjectInfo
+from aioartifacts.testing.forwarding import InFront
+from aioartifacts.types import MIB, Generation, ObjectInfo
 
 T = TypeVar("T")
 
 
-class AsyncObjectStoreAdapter(AsyncObjectStore):
+class AsyncObjectStoreAdapter(InFront[BlockingObjectStore], AsyncObjectStore):
     """Presents a blocking store as an async one, every verb in a worker thread. For tests: a body is held whole in memory.
 
     Attributes:
@@ -25,18 +26,8 @@ class AsyncObjectStoreAdapter(AsyncObjectStore):
     """
 
     def __init__(self, inner: BlockingObjectStore, *, chunk_size: int = MIB) -> None:
-        self.inner = inner
-        self.url = inner.url
+        super().__init__(inner)
         self.chunk_size = chunk_size
-
-    def location(self, path: str) -> str:
-        return self.inner.location(path)
-
-    def relative(self, location: str) -> str | None:
-        return self.inner.relative(location)
-
-    def config(self) -> Mapping[str, JSON]:
-        return self.inner.config()
 
     def __reduce__(self) -> tuple[object, ...]:
         return (functools.partial(type(self), chunk_size=self.chunk_size), (self.inner,))

@@ -25,8 +25,8 @@ S = TypeVar("S", bound=ObjectStore)
 Details: TypeAlias = Mapping[str, object]
 
 
-class Forwarding(ObjectStore, Generic[S]):
-    """What both kinds share: the other store's names, and the hooks, which do nothing."""
+class InFront(ObjectStore, Generic[S]):
+    """A store in front of another, *inner*, with its names."""
 
     def __init__(self, inner: S) -> None:
         self.inner = inner
@@ -43,6 +43,10 @@ class Forwarding(ObjectStore, Generic[S]):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.inner,))
+
+
+class Forwarding(InFront[S]):
+    """What both kinds share: the hooks, which do nothing."""
 
     def before(self, verb: str, key: str, details: Details) -> None:
         """Called before a verb reaches the other store; what it raises is the verb's error."""

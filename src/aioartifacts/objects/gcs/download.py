@@ -62,11 +62,11 @@ async def get(
             expect=_UNKNOWN if length is None else length,
         )
         try:
-            found = (await client.stream(request, reading.read)).data
+            found = await client.stream(request, reading.read)
         except TransientStoreError as error:
             if not reading.resumable:
                 raise
-            found = (await _resume(client, names, key, reading, generation, error)).data
+            found = await _resume(client, names, key, reading, generation, error)
     if found is None:  # nothing lies in the range; what the object is has to be asked for
         info = await head(client, names, key, generation=generation, operation="get")
         found = ObjectData(info, b"" if into is None else into[:0])
@@ -75,7 +75,7 @@ async def get(
 
 async def _resume(
     client: Client, names: Names, key: str, reading: _Reading, generation: Generation | None, error: TransientStoreError
-) -> Read:
+) -> ObjectData:
     """Fetch what is missing. When nothing of it can be had for as long as the policy allows, the caller hears of that."""
     patience = Patience(client.settings.retry)
     while True:
@@ -113,15 +113,6 @@ def _owned(view: memoryview) -> bytearray:
     return owner
 
 
-class Read:
-    """What came of a download; None for a range beyond the end."""
-
-    __slots__ = ("data",)
-
-    def __init__(self, data: ObjectData | None) -> None:
-        self.data = data
-
-
 class _Reading:
     def __init__(self, key: str, start: int, length: int | None, into: memoryview | None) -> None:
         self._key = key
@@ -153,9 +144,10 @@ class _Reading:
         first = self._start + self.filled
         return f"bytes={first}-{first + self.missing - 1}"
 
-    async def read(self, response: aiohttp.ClientResponse) -> Read | ArtifactError:
+    async def read(self, response: aiohttp.ClientResponse) -> ObjectData | None | ArtifactError:
+        """Read an answer; None for a range beyond the end."""
         if response.status == 416:
-            return Read(None)
+            return None
         announced = response.content_length
         if response.status == 206:
             spans = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
@@ -179,14 +171,14 @@ class _Reading:
         self._view = memoryview(bytearray(expected)) if self._into is None else self._into[:expected]
         return await self._fill(response, self._view, self._info)
 
-    async def go_on(self, response: aiohttp.ClientResponse) -> Read | ArtifactError:
+    async def go_on(self, response: aiohttp.ClientResponse) -> ObjectData | ArtifactError:
         """Read what was missing after an earlier answer was cut off."""
         spans = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if self._view is None or self._info is None or spans is None or f"bytes={spans[1]}-{spans[2]}" != self.rest:
             return self._wrong("a range that was not asked for")
         return await self._fill(response, self._view, self._info)
 
-    async def _checked(self, data: memoryview, info: ObjectInfo) -> Read | ArtifactError:
+    async def _checked(self, data: memoryview, info: ObjectInfo) -> ObjectData | ArtifactError:
         if data.nbytes == info.size and info.crc32c is not None and await digest([data]) != info.crc32c:
             return TransientStoreError(
                 f"get of {self._key!r}: the bytes are not those that Cloud Storage has, they were damaged on their way; "
@@ -194,9 +186,9 @@ class _Reading:
                 path=self._key,
                 operation="get",
             )
-        return Read(ObjectData(info, data if self._into is not None else _owned(data)))
+        return ObjectData(info, data if self._into is not None else _owned(data))
 
-    async def _fill(self, response: aiohttp.ClientResponse, view: memoryview, info: ObjectInfo) -> Read | ArtifactError:
+    async def _fill(self, response: aiohttp.ClientResponse, view: memoryview, info: ObjectInfo) -> ObjectData | ArtifactError:
         while True:
             # Not read() or readany(): they join what has arrived into one more copy.
             piece, more = await response.content.readchunk()
