@@ -107,28 +107,43 @@ class Portal:
             if self._thread is threading.current_thread():
                 raise StoreError("the blocking facade was called on its own event-loop thread; await the async store there")
             if self._loop is None or self._thread is None or not self._thread.is_alive():
-                self._loop = self._start()
+                self._loop = None
+                self._start()
+            assert self._loop is not None
             return self._loop
 
-    def _start(self) -> asyncio.AbstractEventLoop:
-        running: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
+    def _start(self) -> None:
+        running: SimpleQueue[None] = SimpleQueue()
+        loops: list[asyncio.AbstractEventLoop] = []
+        abandoned = False
 
         def main() -> None:
             with asyncio.Runner() as runner:
                 loop = runner.get_loop()
-                loop.call_soon(running.put, loop)
-                loop.run_forever()
-                self._close_all(loop)
+                loops.append(loop)
+                loop.call_soon(running.put, None)
+                if not abandoned:  # else nobody may have seen the loop in time to stop it
+                    loop.run_forever()
+                if not abandoned:
+                    self._close_all(loop)
 
         self._thread = threading.Thread(target=main, name="aioartifacts-portal", daemon=True)
         try:
-            start_thread(self._thread)
-        except RuntimeError as error:
-            raise StoreError(
-                f"the event-loop thread behind the facade cannot be started ({error}); save and load before the interpreter shuts down"
-            ) from error
-        atexit.register(self.stop)
-        return running.get()
+            try:
+                start_thread(self._thread)
+            except RuntimeError as error:
+                raise StoreError(
+                    f"the event-loop thread behind the facade cannot be started ({error}); save and load before the interpreter shuts down"
+                ) from error
+            atexit.register(self.stop)
+            running.get()
+            self._loop = loops[0]
+        except BaseException:  # Ctrl-C: the next call starts another
+            abandoned = True
+            for loop in loops:
+                with suppress(RuntimeError):  # it has been closed already
+                    loop.call_soon_threadsafe(loop.stop)
+            raise
 
     def stop(self) -> None:
         """End the thread, cancelling what still runs in it, and close the stores that used it."""

@@ -86,6 +86,31 @@ def test_interrupted_before_it_could_be_started(portal, monkeypatch):
     assert portal.call(where).is_alive()
 
 
+@pytest.mark.parametrize("when", ["before its loop runs", "after"])
+def test_interrupted_while_it_starts(portal, monkeypatch, when):
+    """The next call starts another thread, and the first one ends."""
+    made = []
+
+    class Running(module.SimpleQueue):
+        def get(self):
+            made.append(portal._thread)
+            if when == "after":
+                super().get()
+            raise KeyboardInterrupt
+
+    closed = []
+    owner = Owner(portal, closed)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "SimpleQueue", Running)
+        with pytest.raises(KeyboardInterrupt):
+            portal.call(where)
+    made[0].join(30)
+    assert not made[0].is_alive()
+    assert closed == [], "its stores have never been in that loop"
+    assert portal.call(where) is not made[0]
+    del owner
+
+
 def test_interruption_after_it_was_stopped_is_raised(portal, monkeypatch):
     def interrupted(*_):
         portal.stop()
