@@ -157,8 +157,9 @@ def test_loaded_array_lies_in_the_memory_of_its_part() -> None:
         np.zeros(2, np.dtype("i4", metadata={"unit": "m"})),
         np.zeros(2, np.dtype([("a", np.dtype("i4", metadata={"unit": "m"}))])),
         np.zeros(1, [(f"a rather long name {n}", "i4") for n in range(500)]),
+        np.zeros(1, np.dtype([("a", "i1"), ("\ud800", "i4")], align=True)),
     ],
-    ids=["objects", "object field", "metadata", "metadata inside", "long header"],
+    ids=["objects", "object field", "metadata", "metadata inside", "long header", "no Unicode"],
 )
 def test_what_npy_cannot_hold_is_declined(array: Any) -> None:
     assert NPY.accepts(array)

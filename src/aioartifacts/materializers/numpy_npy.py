@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,6 +52,10 @@ def encode(array: Array) -> tuple[Body, dict[str, JSON]]:
         meta["dtype"] = _describe(dtype)
         if not _same(_dtype(meta["dtype"]), dtype):
             raise Declined(f"dtype {dtype} cannot be described exactly")
+        try:
+            "".join(_texts(meta["dtype"])).encode()
+        except UnicodeEncodeError as error:
+            raise Declined("a field of its dtype has a name that is no Unicode") from error
     fortran = array.flags.f_contiguous and not array.flags.c_contiguous
     start = header(descr, array.shape, fortran)
     if len(start) > _MAX_HEADER:
@@ -179,6 +183,18 @@ def _describe(dtype: np.dtype[Any]) -> JSON:
         "aligned": dtype.isalignedstruct,
         "record": dtype.type is np.record,
     }
+
+
+def _texts(described: JSON) -> Iterator[str]:
+    """All text in the description of a dtype."""
+    if isinstance(described, str):
+        yield described
+    elif isinstance(described, Mapping):
+        for value in described.values():
+            yield from _texts(value)
+    elif isinstance(described, list):
+        for value in described:
+            yield from _texts(value)
 
 
 def _dtype(found: JSON) -> np.dtype[Any]:
