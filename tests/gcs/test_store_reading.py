@@ -306,3 +306,35 @@ async def test_account_that_may_not_see_the_bucket_validates_by_listing(server, 
     fault(server, "status", status=403, path="/o$")
     with pytest.raises(PermissionDeniedError, match="objectUser"):
         await store.validate()
+
+
+# copy
+
+
+async def test_copy_stays_within_the_service(server, store):
+    seed(server, "a/ü #?", DATA)
+    info = await store.copy("a/ü #?", "b/%2F+")
+    assert stored(server, "b/%2F+") == DATA
+    assert (info.key, info.size, info.crc32c) == ("b/%2F+", len(DATA), crc32c(DATA))
+    assert not [request for request in requests(server) if "alt=media" in request["query"]]
+    with pytest.raises(ArtifactNotFoundError):
+        await store.copy("missing", "b")
+
+
+async def test_copy_goes_on_until_it_is_done():
+    class Slowly:
+        def __init__(self):
+            self.urls = []
+
+        async def commit(self, request):
+            self.urls.append(request.url)
+            if len(self.urls) < 3:
+                return Answer(200, {}, b'{"done": false, "rewriteToken": "t%d&"}' % len(self.urls))
+            return Answer(200, {}, b'{"done": true, "resource": {"name": "b", "size": "7", "generation": "9"}}')
+
+    settings = make_store(type("Nowhere", (), {"url": "http://127.0.0.1:1"}))._settings
+    client = Slowly()
+    info = await Bucket(client, Names("http://127.0.0.1:1", BUCKET, ""), settings).copy("a", "b")
+    assert (info.key, info.size, info.generation) == ("b", 7, 9)
+    assert ["rewriteToken=" in url for url in client.urls] == [False, True, True]
+    assert "rewriteToken=t2%26" in client.urls[2]

@@ -243,6 +243,7 @@ async def test_no_error_shows_the_token(server, trouble):
             lambda: store.get("a"),
             lambda: store.put("a", Bytes(b"x")),
             lambda: store.put("a", Bytes(DATA)),
+            lambda: store.copy("a", "b"),
         ]
         for call in calls:
             with pytest.raises(ArtifactError) as caught:

@@ -119,7 +119,25 @@ class Bucket:
         )
         request = Request("GET", url, "list", None)
         answer = await persistently(self._settings.retry, functools.partial(self.client.call, request))
-        return resources.read_page(answer)
+        return resources.read_page(answer, operation="list")
+
+    async def copy(self, source: str, target: str) -> ObjectInfo:
+        token: str | None = None
+        while True:
+            fields = f"done,rewriteToken,resource({FIELDS})"
+            url = self._names.rewrite_url(source, target, rewriteToken=token, fields=fields)
+            request = Request("POST", url, "copy", source)
+            answer = await persistently(self._settings.retry, functools.partial(self.client.commit, request))
+            step = resources.read_rewrite(answer, key=source, operation="copy")
+            if step.done and step.resource is not None:
+                return step.resource.info(target)
+            if step.done or not step.token:
+                raise StoreError(
+                    f"copy of {source!r}: the service neither finished nor said how to go on; check endpoint=",
+                    path=source,
+                    operation="copy",
+                )
+            token = step.token
 
     async def validate(self) -> None:
         try:

@@ -20,9 +20,11 @@ _PLAIN_VALUE = re.compile(r"[\w.~,-]*", re.ASCII).fullmatch
 class Names:
     """The names of one bucket and prefix."""
 
-    __slots__ = ("_api", "_folder", "_upload", "_xml", "url")
+    __slots__ = ("_api", "_folder", "_upload", "_xml", "bucket", "prefix", "url")
 
     def __init__(self, endpoint: str, bucket: str, prefix: str) -> None:
+        self.bucket = bucket
+        self.prefix = prefix
         self.url = f"gs://{bucket}/{prefix}" if prefix else f"gs://{bucket}"
         self._folder = f"{prefix}/" if prefix else ""
         self._api = f"{endpoint}/storage/v1/b/{bucket}"
@@ -65,6 +67,9 @@ class Names:
 
     def object_url(self, key: str, **params: str | int | None) -> str:
         return f"{self._api}/o/{_segment(self.name(key))}" + _query(params)
+
+    def rewrite_url(self, source: str, target: str, **params: str | int | None) -> str:
+        return f"{self.object_url(source)}/rewriteTo/b/{self.bucket}/o/{_segment(self.name(target))}" + _query(params)
 
     def upload_url(self, **params: str | int | None) -> str:
         return self._upload + _query(params)

@@ -49,16 +49,29 @@ class Page(msgspec.Struct):
     next_page_token: str | None = msgspec.field(default=None, name="nextPageToken")
 
 
+class Rewrite(msgspec.Struct):
+    """One step of a copy."""
+
+    done: bool
+    token: str | None = msgspec.field(default=None, name="rewriteToken")
+    resource: Resource | None = None
+
+
 _RESOURCE = msgspec.json.Decoder(Resource, strict=False)
 _PAGE = msgspec.json.Decoder(Page, strict=False)
+_REWRITE = msgspec.json.Decoder(Rewrite, strict=False)
 
 
 def read_resource(answer: Answer, *, key: str, operation: str) -> ObjectInfo:
     return _read(_RESOURCE, answer, key=key, operation=operation).info(key)
 
 
-def read_page(answer: Answer) -> Page:
-    return _read(_PAGE, answer, key=None, operation="list")
+def read_page(answer: Answer, *, operation: str) -> Page:
+    return _read(_PAGE, answer, key=None, operation=operation)
+
+
+def read_rewrite(answer: Answer, *, key: str, operation: str) -> Rewrite:
+    return _read(_REWRITE, answer, key=key, operation=operation)
 
 
 def _read(decoder: msgspec.json.Decoder[T], answer: Answer, *, key: str | None, operation: str) -> T:

@@ -42,7 +42,7 @@ class GCSObjectStore(AsyncObjectStore):
         connections: connections open at once; more requests wait for one.
         sock_connect: seconds that connecting may take.
         sock_read: seconds without a byte, in either direction, after which an attempt has failed. There is no limit on the whole.
-        retry: how steps of one upload or listing, and the rest of a download, are tried again. Whole calls are not; the caller
+        retry: how steps of one upload, listing or copy, and the rest of a download, are tried again. Whole calls are not; the caller
             does that.
 
     It may be used on several event loops, and after `fork`; each gets connections of its own, which `aclose` closes. Pickled, it is its
@@ -144,6 +144,14 @@ class GCSObjectStore(AsyncObjectStore):
         async with aclosing((await self._bucket()).list(prefix, name)) as found:
             async for info in found:
                 yield info
+
+    async def copy(self, source_key: str, target_key: str) -> ObjectInfo:
+        """Copy an object within the service, metadata and all; the target is replaced. No bytes pass through here.
+
+        Raises:
+            ArtifactNotFoundError: *source_key* is missing.
+        """
+        return await (await self._bucket()).copy(source_key, target_key)
 
     async def validate(self) -> None:
         """See `AsyncObjectStore.validate`. Asks for the bucket or, where the account may not, for a listing of it."""
