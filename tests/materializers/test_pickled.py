@@ -204,15 +204,13 @@ def test_young_garbage_is_collected_now_and_then_while_the_collector_rests(monke
             self.itself = self
 
     gc.collect()
-    monkeypatch.setattr(collector, "_REST", 3600.0)
-    with paused() as collect:
-        left = weakref.ref(Node())
-        collect()
-        assert left() is not None
-        monkeypatch.setattr(collector, "_REST", 0.0)
-        collect()
-        assert left() is None
-        assert not gc.isenabled()
+    for rest, collected in ((3600.0, False), (0.0, True)):
+        monkeypatch.setattr(collector, "_REST", rest)
+        with paused() as collect:
+            left = weakref.ref(Node())
+            collect()
+            assert (left() is None) == collected
+            assert not gc.isenabled()
 
 
 @pytest.mark.parametrize("materializer", [PICKLE, JsonMaterializer()], ids=["pickle", "json"])
@@ -221,7 +219,7 @@ def test_what_is_loaded_is_not_left_for_one_large_collection(
 ) -> None:
     dump = materializer.dump([[n, [n]] for n in range(50_000)])
     data = written(dump)
-    monkeypatch.setattr(collector, "_REST", 0.0)
+    monkeypatch.setattr(collector, "_MAKING", 0.0)
     young: list[int] = []
 
     def note(phase: str, info: dict[str, int]) -> None:
@@ -238,6 +236,15 @@ def test_what_is_loaded_is_not_left_for_one_large_collection(
     assert len(loaded) == 50_000
     assert len(young) >= 3
     assert max(young) < 50_000
+
+
+@pytest.mark.parametrize("materializer", [PICKLE, JsonMaterializer()], ids=["pickle", "json"])
+def test_saving_brings_no_full_collection_nearer(materializer: Materializer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "_MAKING", 0.0)
+    obj = [{"n": n, "of": [n]} for n in range(50_000)]
+    gc.collect()
+    written(materializer.dump(obj))
+    assert gc.get_count()[2] <= 1
 
 
 def test_a_collector_that_was_off_stays_off() -> None:

@@ -15,8 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-_REST = 0.01
-"""Seconds after which what has been made meanwhile is looked through, and counted among the old: that takes no longer than making it."""
+_REST = 1.0
+"""Seconds after which the garbage that the process makes meanwhile is collected. Seldom: every tenth time or so Python then looks through
+everything there is, as soon as it may."""
+_MAKING = 0.01
+"""Seconds after which objects that are being made are looked through, and counted among the old: that takes no longer than making them,
+and left for the end it would be a stall."""
 
 _lock = Lock()
 _users = 0
@@ -38,18 +42,19 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def paused() -> Iterator[Callable[[], None]]:
+def paused(*, making: bool = False) -> Iterator[Callable[[], None]]:
     """Keep the collector off; in any number of threads, and one inside the other.
 
-    What may take long calls the function that this gives again and again. Now and then that collects what is young, so that neither
-    garbage nor a large collection at the end is left over.
+    What may take long calls the function that this gives again and again. Now and then that collects what is young; *making* says that
+    very many objects are made, which then are not left for one large collection at the end.
     """
     global _users, _was_enabled
+    rest = _MAKING if making else _REST
     collected = time.monotonic()
 
     def collect() -> None:
         nonlocal collected
-        if time.monotonic() - collected >= _REST:
+        if time.monotonic() - collected >= rest:
             collected = time.monotonic()
             if _was_enabled:
                 gc.collect(1)

@@ -270,7 +270,7 @@ class _Source:
 
 
 def _load(stream: BinaryIO | _Memory, buffers: Sequence[memoryview]) -> object:
-    with paused() as collect:
+    with paused(making=True) as collect:
         return pickle.load(_Source(stream, collect), buffers=buffers)
 
 
