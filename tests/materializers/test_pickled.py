@@ -21,7 +21,7 @@ from aioartifacts.materializers import collector
 from aioartifacts.materializers.base import Buffers, Materializer, Producer
 from aioartifacts.materializers.collector import paused
 from aioartifacts.materializers.pickled import PickleMaterializer
-from aioartifacts.materializers.pickling import ALIGNMENT, OUT_OF_BAND_MIN, PART, STREAM_HELD_MAX
+from aioartifacts.materializers.pickling import ALIGNMENT, OUT_OF_BAND_MIN, PART, STREAM_HELD_MAX, Pickler
 from aioartifacts.materializers.typed_json import JsonMaterializer
 
 PICKLE = PickleMaterializer()
@@ -219,7 +219,7 @@ def test_what_is_loaded_is_not_left_for_one_large_collection(
 ) -> None:
     dump = materializer.dump([[n, [n]] for n in range(50_000)])
     data = written(dump)
-    monkeypatch.setattr(collector, "_MAKING", 0.0)
+    monkeypatch.setattr(collector, "_MANY", 5_000)
     young: list[int] = []
 
     def note(phase: str, info: dict[str, int]) -> None:
@@ -239,12 +239,37 @@ def test_what_is_loaded_is_not_left_for_one_large_collection(
 
 
 @pytest.mark.parametrize("materializer", [PICKLE, JsonMaterializer()], ids=["pickle", "json"])
-def test_saving_brings_no_full_collection_nearer(materializer: Materializer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "_MAKING", 0.0)
+def test_neither_saving_nor_loading_brings_a_full_collection_much_nearer(
+    materializer: Materializer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "_REST", 3600.0)
     obj = [{"n": n, "of": [n]} for n in range(50_000)]
     gc.collect()
-    written(materializer.dump(obj))
-    assert gc.get_count()[2] <= 1
+    dump = materializer.dump(obj)
+    data = written(dump)
+    load(materializer, data, dump.meta)
+    assert gc.get_count()[2] <= 4  # Python makes one when this is more than 10
+
+
+def test_a_look_at_what_is_young_does_not_go_through_the_memo_of_a_large_pickle() -> None:
+    (part,) = PICKLE.dump([{"n": n} for n in range(50_000)]).parts
+    young: list[bool] = []
+
+    class Sink:
+        def write(self, data: Any) -> None:
+            young.append(any(type(known) is Pickler for known in gc.get_objects(generation=0)))
+
+    gc.disable()
+    try:
+        part.body.write_to(Sink())
+        assert len(young) > 1
+        assert set(young) == {True}, "with the collector off nothing is called for"
+        gc.enable()
+        young.clear()
+        part.body.write_to(Sink())
+    finally:
+        gc.enable()
+    assert set(young) == {False}
 
 
 def test_a_collector_that_was_off_stays_off() -> None:

@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
+_MANY = 200_000
+"""Objects made meanwhile that are looked through at once, and then counted among the old: some 10 ms. All of them, at the end, would be a
+stall; and after more than ten such looks, however short, Python would soon look through all that the process has."""
 _REST = 1.0
-"""Seconds after which the garbage that the process makes meanwhile is collected. Seldom: every tenth time or so Python then looks through
-everything there is, as soon as it may."""
-_MAKING = 0.01
-"""Seconds after which objects that are being made are looked through, and counted among the old: that takes no longer than making them,
-and left for the end it would be a stall."""
+"""Seconds after which they are in any case, so that garbage of others does not pile up beside work of any length."""
 
 _lock = Lock()
 _users = 0
@@ -42,19 +41,18 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def paused(*, making: bool = False) -> Iterator[Callable[[], None]]:
+def paused() -> Iterator[Callable[[], None]]:
     """Keep the collector off; in any number of threads, and one inside the other.
 
-    What may take long calls the function that this gives again and again. Now and then that collects what is young; *making* says that
-    very many objects are made, which then are not left for one large collection at the end.
+    What may take long calls the function that this gives again and again. Now and then that collects what is young, so that neither
+    garbage nor a large collection at the end is left over.
     """
     global _users, _was_enabled
-    rest = _MAKING if making else _REST
     collected = time.monotonic()
 
     def collect() -> None:
         nonlocal collected
-        if time.monotonic() - collected >= rest:
+        if gc.get_count()[0] >= _MANY or time.monotonic() - collected >= _REST:
             collected = time.monotonic()
             if _was_enabled:
                 gc.collect(1)
@@ -71,3 +69,9 @@ def paused(*, making: bool = False) -> Iterator[Callable[[], None]]:
             _users -= 1
             if _users == 0 and _was_enabled:
                 gc.enable()
+
+
+def settle() -> None:
+    """Have all there is counted among the old, for the sake of one that is about to grow."""
+    if gc.isenabled():
+        gc.collect(1)

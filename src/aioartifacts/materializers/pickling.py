@@ -27,7 +27,7 @@ import cloudpickle  # type: ignore[import-untyped]
 
 from aioartifacts.errors import DecodeError, UntrustedArtifactError
 from aioartifacts.materializers.base import Buffers, Dump, Materializer, Part, Parts, Producer, Sink
-from aioartifacts.materializers.collector import paused
+from aioartifacts.materializers.collector import paused, settle
 from aioartifacts.materializers.pickling_exactly import reducer_of, reducers
 from aioartifacts.types import JSON, KIB, Buffer
 
@@ -168,7 +168,10 @@ def _stream(obj: object, sink: _Held | _Counted) -> list[memoryview]:
     """
     buffers: list[memoryview] = []
     try:
-        Pickler(sink, buffers).dump(obj)
+        pickler = Pickler(sink, buffers)
+        if isinstance(sink, _Counted):
+            settle()  # else each look at what is young goes through all of its memo
+        pickler.dump(obj)
     except _Overflow:
         raise
     except Exception as error:
@@ -270,7 +273,7 @@ class _Source:
 
 
 def _load(stream: BinaryIO | _Memory, buffers: Sequence[memoryview]) -> object:
-    with paused(making=True) as collect:
+    with paused() as collect:
         return pickle.load(_Source(stream, collect), buffers=buffers)
 
 

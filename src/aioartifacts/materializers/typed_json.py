@@ -130,7 +130,7 @@ def decode(parts: Parts, name: str = PART, meta: Mapping[str, JSON] | None = Non
     decoder = Decoder(tags=meta.get("tagged") is True, trusted=lambda: parts.trusted)
     if meta.get("lines") is not True:
         return decoder.read_line(parts.read(name))
-    with paused(making=True) as collect, parts.open(name) as stream:
+    with paused() as collect, parts.open(name) as stream:
         return decoder.read_lines(_collecting(stream, collect))
 
 
