@@ -243,7 +243,7 @@ def test_neither_saving_nor_loading_brings_a_full_collection_much_nearer(
     materializer: Materializer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collector, "_REST", 3600.0)
-    obj = [{"n": n, "of": [n]} for n in range(50_000)]
+    obj = [{"n": n, "of": [n]} for n in range(30_000)]
     gc.collect()
     dump = materializer.dump(obj)
     data = written(dump)

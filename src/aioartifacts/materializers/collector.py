@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-_MANY = 200_000
-"""Objects made meanwhile that are looked through at once, and then counted among the old: some 10 ms. All of them, at the end, would be a
-stall; and after more than ten such looks, however short, Python would soon look through all that the process has."""
+_MANY = 100_000
+"""Objects made meanwhile that are looked through at once, and then counted among the old, which takes some 10 ms. All of them, at the
+end, would be a stall; and after more than ten such looks, however short, Python soon looks through all that the process has."""
 _REST = 1.0
 """Seconds after which they are in any case, so that garbage of others does not pile up beside work of any length."""
 
