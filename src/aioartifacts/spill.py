@@ -29,7 +29,9 @@ async def write_at(path: str, start: int, data: memoryview) -> None:
         await file.seek(start)
         written = 0
         while written < len(data):
-            written += await file.write(data[written:])
+            rest = data[written:]
+            written += await file.write(rest)
+            rest.release()  # the thread that has written it may hold it a little longer
 
 
 def map_file(path: str, size: int) -> memoryview:

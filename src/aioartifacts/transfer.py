@@ -436,6 +436,9 @@ class TransferEngine:
         got = await self._request(lambda: self._objects.get(key, start=start, length=len(into), into=into))
         if got.info.size != source.size or len(got.data) != len(into):
             raise _damaged(operation, source, got.info)
+        if isinstance(got.data, memoryview) and got.data is not into:
+            with suppress(BufferError):  # as in `_spill`
+                got.data.release()
 
     async def _decode_spilled(self, operation: Decode[T], stored: Sequence[Source]) -> T:
         """Fetch what would not fit the budget into temporary files, and map those."""
@@ -472,6 +475,8 @@ class TransferEngine:
             if cancelled is not None:
                 raise cancelled
             task.result()
+            with suppress(BufferError):  # a store's thread may hold it a little longer, and should not hold the memory
+                into.release()
 
     async def _each(self, items: Sequence[K], one: Callable[[K], Coroutine[Any, Any, None]]) -> None:
         """Do something with every item, as many at once as there are transfers; the first error is raised, the others are its notes."""
